@@ -1,0 +1,1 @@
+"""Errors, files, weights, settings, seeds: one concern a module, nothing above it."""

@@ -1,0 +1,47 @@
+"""Files that are whole or absent: write to a scratch name beside the target, sync, rename."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a scratch path in the target's folder; on success it becomes ``path`` at once.
+
+    On any exception (KeyboardInterrupt too) the scratch file is removed and an existing ``path``
+    stays as it was. The scratch name ends in the target's suffix, so writers that look at the
+    suffix choose the same format.
+    """
+    handle, name = tempfile.mkstemp(prefix=".hfdiff-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    scratch = Path(name)
+    try:
+        yield scratch
+        _sync(scratch)
+        scratch.chmod(0o666 & ~_umask())
+        scratch.replace(path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _umask() -> int:
+    # The mask can only be read by setting it; mkstemp made the file private (0600).
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

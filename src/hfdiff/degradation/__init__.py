@@ -1,0 +1,1 @@
+"""The two-order synthetic degradation: decisions drawn first, then applied."""

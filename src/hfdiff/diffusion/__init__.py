@@ -1,0 +1,1 @@
+"""Schedule, noise, denoiser wrapper and samplers; works on any callable network."""

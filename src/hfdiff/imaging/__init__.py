@@ -1,0 +1,1 @@
+"""Pictures as samples and metadata: read, cut into windows, resize, write."""

@@ -1,0 +1,1 @@
+"""Networks, schedule and codec made into one thing, and its file."""
