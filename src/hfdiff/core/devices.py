@@ -1,0 +1,43 @@
+"""The one place that looks at hardware: names of devices and dtypes become torch's own."""
+
+import torch
+
+from hfdiff.core.errors import SettingsError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps`` into a device that is there.
+
+    Raises:
+        SettingsError: when the name is no device, or the device is not on this machine.
+    """
+    if name == "auto":
+        return torch.device(_best())
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SettingsError(f"{name!r} is no device", hint="use auto, cpu, cuda:0 or mps") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SettingsError(f"device {name} is not on this machine", hint="use --device cpu")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise SettingsError("device mps is not on this machine", hint="use --device cpu")
+    return device
+
+
+def resolve_dtype(name: str) -> torch.dtype:
+    """Turn ``float32``, ``bfloat16`` or ``float16`` into torch's dtype.
+
+    Raises:
+        SettingsError: for any other name.
+    """
+    if name not in DTYPES:
+        raise SettingsError(f"dtype must be one of {', '.join(DTYPES)}, got {name!r}")
+    return DTYPES[name]
+
+
+def _best() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

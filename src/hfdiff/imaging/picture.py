@@ -1,0 +1,90 @@
+"""A picture in memory: integer samples as the file had them, and what belongs to them.
+
+Nothing here is float and nothing is torch: only windows of a picture ever become tensors.
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from hfdiff.imaging.pixels import Samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What a file says about its samples, to be carried over to the output.
+
+    Attributes:
+        icc: ICC profile; it always stays with its samples.
+        exif: EXIF block without orientation (already applied) and thumbnail.
+        xmp: XMP packet.
+        dpi: Dots per inch, horizontal and vertical.
+    """
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An upright picture.
+
+    Attributes:
+        samples: ``[H, W, C]`` uint8 or uint16; C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
+        format: Pillow's name of the format it came from (``PNG``, ``JPEG``, ...); "" for none.
+        lossless: Whether that format, as used, lost nothing.
+        metadata: ICC, EXIF and the like.
+        notes: Sentences about what was changed in reading, for the report.
+    """
+
+    samples: "Samples"
+    format: str = ""
+    lossless: bool = True
+    metadata: Metadata = field(default_factory=Metadata)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.samples.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return int(self.samples.shape[1])
+
+    @property
+    def channels(self) -> int:
+        """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
+        return int(self.samples.shape[2])
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the last channel is alpha."""
+        return self.channels in (2, 4)
+
+    def window(self, rows: range, columns: range) -> "Samples":
+        """Samples of a rectangle; outside the picture it is mirrored, as often as needed.
+
+        The edge sample is not repeated (reflect); a side of one sample repeats it.
+
+        Returns:
+            ``[len(rows), len(columns), C]``, the picture's own type.
+        """
+        inside = rows.start >= 0 and columns.start >= 0
+        if inside and rows.stop <= self.height and columns.stop <= self.width:
+            return self.samples[rows.start : rows.stop, columns.start : columns.stop]
+        row_index = _mirrored(rows, self.height)[:, None]
+        return self.samples[row_index, _mirrored(columns, self.width)[None, :]]
+
+
+def _mirrored(span: range, length: int) -> np.ndarray:
+    if length == 1:
+        return np.zeros(len(span), dtype=np.int64)
+    period = 2 * (length - 1)
+    index = np.arange(span.start, span.stop) % period
+    return np.where(index < length, index, period - index)

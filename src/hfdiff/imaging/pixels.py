@@ -1,0 +1,32 @@
+"""Between integer samples and float tensors; the ranges [0, 1] and [-1, 1]."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Samples = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+def samples_to_01(samples: Samples) -> Tensor:
+    """``[H, W, C]`` uint8 or uint16 to float32 ``[1, C, H, W]`` in [0, 1]; the type is the range."""
+    peak = np.float32(np.iinfo(samples.dtype).max)
+    plane = np.ascontiguousarray(samples.transpose(2, 0, 1), dtype=np.float32)
+    return torch.from_numpy(plane / peak)[None]
+
+
+def samples_from_01(block_01: Tensor, dtype: np.dtype) -> Samples:
+    """``[C, H, W]`` in [0, 1] to ``[H, W, C]`` samples: clamped, rounded half to even."""
+    peak = float(np.iinfo(dtype).max)
+    levels = (block_01.float().clamp(0.0, 1.0) * peak).round()
+    return levels.permute(1, 2, 0).cpu().numpy().astype(dtype)
+
+
+def pm1_from_01(picture_01: Tensor) -> Tensor:
+    """[0, 1] to [-1, 1], in the published order of operations (facts h.3)."""
+    return (picture_01 - 0.5) / 0.5
+
+
+def clamped_01_from_pm1(picture_pm1: Tensor) -> Tensor:
+    """[-1, 1] to [0, 1], clamped, in the published order of operations (facts h.3)."""
+    return (picture_pm1.clamp(-1.0, 1.0) * 0.5 + 0.5).clamp(0.0, 1.0)
