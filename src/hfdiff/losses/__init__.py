@@ -1,0 +1,1 @@
+"""Losses: small pure pieces, each a raw scalar of tensors."""
