@@ -59,7 +59,7 @@ _THUMBNAIL = ExifTags.IFD.IFD1
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a picture file says of itself before decoding; sizes are those of the upright picture."""
+    """What a file says of its picture before decoding; the size is that of the upright picture."""
 
     format: str
     width: int
@@ -189,7 +189,9 @@ def _opened(source: Path | IO[bytes]) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         raise ImageError("not a picture in a format that hfdiff reads") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"the picture claims more pixels than is safe to decode: {error}") from error
+        raise ImageError(
+            f"the picture claims more pixels than is safe to decode: {error}"
+        ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     with image:
@@ -205,7 +207,7 @@ def _bits(image: Image.Image) -> int:
     """Bits of a sample as the file has them; Pillow's mode does not tell for 16-bit colour."""
     if image.format == "PNG":
         # The raw mode in the decoder's tile is the file's own: "RGB;16B" for 16-bit colour.
-        return 16 if any(str(tile[3]).endswith("16B") for tile in image.tile) else 8
+        return 16 if any(str(tile[3]).endswith("16B") for tile in getattr(image, "tile", ())) else 8
     if image.format == "TIFF":
         depths: Any = getattr(image, "tag_v2", {}).get(258, (1,))
         return int(max(depths))
@@ -231,7 +233,7 @@ def _plain_mode(image: Image.Image) -> Image.Image:
 def _metadata(image: Image.Image) -> Metadata:
     exif = image.getexif()
     exif.pop(ExifTags.Base.Orientation, None)
-    exif._ifds.pop(_THUMBNAIL, None)  # noqa: SLF001  (Pillow has no public way to drop it)
+    exif._ifds.pop(_THUMBNAIL, None)
     xmp = image.info.get("xmp")
     icc = None if image.mode == "CMYK" else image.info.get("icc_profile")
     dpi = image.info.get("dpi")
@@ -245,10 +247,8 @@ def _metadata(image: Image.Image) -> Metadata:
 
 def _save_options(picture: Picture, format: str, quality: int | None) -> dict[str, Any]:  # noqa: A002
     metadata = picture.metadata
-    options: dict[str, Any] = {}
-    for key, value in (("icc_profile", metadata.icc), ("exif", metadata.exif)):
-        if value is not None:
-            options[key] = value
+    kept = {"icc_profile": metadata.icc, "exif": metadata.exif}
+    options: dict[str, Any] = {key: value for key, value in kept.items() if value is not None}
     if metadata.dpi is not None and format in ("PNG", "JPEG", "TIFF"):
         options["dpi"] = metadata.dpi
     if metadata.xmp is not None and format in ("PNG", "JPEG", "WEBP", "AVIF"):

@@ -9,7 +9,7 @@ Samples = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 def samples_to_01(samples: Samples) -> Tensor:
-    """``[H, W, C]`` uint8 or uint16 to float32 ``[1, C, H, W]`` in [0, 1]; the type is the range."""
+    """``[H, W, C]`` integers to float32 ``[1, C, H, W]`` in [0, 1]; their type is the range."""
     peak = np.float32(np.iinfo(samples.dtype).max)
     plane = np.ascontiguousarray(samples.transpose(2, 0, 1), dtype=np.float32)
     return torch.from_numpy(plane / peak)[None]

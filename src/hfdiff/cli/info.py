@@ -1,0 +1,94 @@
+"""``hfdiff info``: what a model, a picture or this machine is."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def info(
+    subject: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL|PICTURE]", help="Default: the default model."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Describe a model (sizes, licence, limits), a picture, and this machine.
+
+    Example: hfdiff info
+    """
+    from hfdiff.imaging.files import PICTURE_SUFFIXES
+
+    is_picture = subject is not None and Path(subject).suffix.lower() in PICTURE_SUFFIXES
+    facts = _picture_facts(Path(str(subject))) if is_picture else _model_facts(subject)
+    facts |= _machine_facts()
+    if as_json:
+        typer.echo(json.dumps(facts, default=str))
+        return
+    width = max(len(key) for key in facts)
+    for key, value in facts.items():
+        typer.echo(f"{key:<{width}}  {value}")
+
+
+def _model_facts(name: str | None) -> dict[str, Any]:
+    from hfdiff.model.find import find_model
+    from hfdiff.model.model_file import load_model
+
+    path = find_model(name)
+    model, description = load_model(path)
+    config, card = description.config, description.card
+    return {
+        "model": card.name,
+        "file": path,
+        "kind": description.kind,
+        "scale": config.scale,
+        "denoiser": f"{config.network.kind}, {_count(model.network):,} parameters",
+        "codec": f"{config.codec.kind}, {_count(model.codec):,} parameters",
+        "tile": f"{config.tile} px, overlap {config.overlap} px",
+        "licence": card.licence,
+        "data": card.data_terms or "none",
+        "limits": card.limits or "not stated",
+        "training": json.dumps(card.training) if card.training else "none",
+        "written by": f"hfdiff {description.package}",
+        "hash": description.content_hash,
+    }
+
+
+def _count(network: Any) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _picture_facts(path: Path) -> dict[str, Any]:
+    from hfdiff.imaging.files import read_picture
+
+    picture = read_picture(path)
+    kinds = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}
+    metadata = picture.metadata
+    held = [name for name in ("icc", "exif", "xmp", "dpi") if getattr(metadata, name) is not None]
+    return {
+        "picture": path,
+        "format": picture.format,
+        "size": f"{picture.width}x{picture.height}",
+        "samples": f"{kinds[picture.channels]}, {picture.samples.itemsize * 8} bit",
+        "metadata": ", ".join(held) or "none",
+        "notes": "; ".join(picture.notes) or "none",
+    }
+
+
+def _machine_facts() -> dict[str, Any]:
+    import os
+    import platform
+    from importlib.metadata import version
+
+    import torch
+
+    from hfdiff.core.devices import resolve_device
+
+    return {
+        "hfdiff": version("hfdiff"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": f"{resolve_device('auto')} ({os.cpu_count()} CPU cores)",
+        "backend": "torch",
+    }

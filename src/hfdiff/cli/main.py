@@ -1,0 +1,69 @@
+"""The ``hfdiff`` command: registers the commands, turns errors into one line and an exit code.
+
+Nothing heavy is imported here or at the top of any command's file: ``--help`` loads no torch.
+"""
+
+import logging
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated, NoReturn
+
+import typer
+
+from hfdiff.cli import info, models, upscale
+from hfdiff.core.errors import CheckpointError, HFDiffError, SettingsError
+
+WRONG_USE, MODEL_NOT_LOADABLE, FAILED, INTERRUPTED = 2, 3, 1, 130
+
+app = typer.Typer(
+    name="hfdiff",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Better photographs with one step of a diffusion model.",
+)
+app.command()(upscale.upscale)
+app.command()(info.info)
+app.command()(models.models)
+
+
+@app.callback()
+def main(
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Print the version and stop.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Log more, and show tracebacks of errors.")
+    ] = False,
+) -> None:
+    """Better photographs with one step of a diffusion model."""
+    if show_version:
+        typer.echo(f"hfdiff {version('hfdiff')}")
+        raise typer.Exit
+    if debug:
+        os.environ["HFDIFF_DEBUG"] = "1"
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+        logging.getLogger("PIL").setLevel(logging.INFO)
+
+
+def run() -> NoReturn:
+    """Run the command line; errors become one line on stderr and the exit codes of spec 6.8."""
+    try:
+        app()
+    except HFDiffError as error:
+        if os.environ.get("HFDIFF_DEBUG"):
+            raise
+        typer.echo(f"error: {error}", err=True)
+        if error.hint:
+            typer.echo(f"hint: {error.hint}", err=True)
+        sys.exit(exit_code(error))
+    sys.exit(0)
+
+
+def exit_code(error: HFDiffError) -> int:
+    """2 for wrong use, 3 for a model that cannot be loaded, 1 for anything else."""
+    if isinstance(error, SettingsError):
+        return WRONG_USE
+    return MODEL_NOT_LOADABLE if isinstance(error, CheckpointError) else FAILED

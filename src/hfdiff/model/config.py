@@ -1,0 +1,58 @@
+"""ModelConfig: everything a model file says about the networks in it."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hfdiff.core.errors import SettingsError
+from hfdiff.diffusion.schedule import ScheduleConfig
+from hfdiff.nn.autoencoder import VQAutoencoderConfig
+from hfdiff.nn.identity import IdentityConfig
+from hfdiff.nn.lite import LiteCodecConfig, LiteDenoiserConfig
+from hfdiff.nn.swin_unet import SwinUNetConfig
+
+NetworkConfig = Annotated[
+    SwinUNetConfig | LiteDenoiserConfig | IdentityConfig, Field(discriminator="kind")
+]
+CodecConfig = Annotated[
+    VQAutoencoderConfig | LiteCodecConfig | IdentityConfig, Field(discriminator="kind")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A super-resolution model: codec, denoiser, schedule, and how pictures are cut for it.
+
+    Attributes:
+        network: The denoiser.
+        codec: Between pictures and latents; latents lie on the lq's own grid.
+        schedule: The numbers of the shifting schedule.
+        scale: Output pixels per lq pixel.
+        role: A student takes one step only; a teacher takes any number up to the schedule's.
+        tile: Default tile side in lq pixels; a constant of the model, never of free memory.
+        overlap: lq pixels that neighbouring tiles share.
+        halo: lq pixels inside a tile's border that its result must not use; 0 where the networks
+            look at the whole tile and no margin would make them exact.
+    """
+
+    network: NetworkConfig
+    codec: CodecConfig
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    scale: int = 4
+    role: Literal["student", "teacher"] = "student"
+    tile: int = 256
+    overlap: int = 32
+    halo: int = 0
+
+    def __post_init__(self) -> None:
+        if self.scale != self.codec.factor:
+            raise SettingsError(
+                f"latents must lie on the lq grid: scale {self.scale} needs a codec of that "
+                f"factor, got {self.codec.factor}"
+            )
+
+    @property
+    def multiple(self) -> int:
+        """What both sides of a tile must be multiples of, in lq pixels."""
+        return self.network.multiple

@@ -1,0 +1,79 @@
+"""What a user may ask of an enlargement, and the size that follows. No torch here."""
+
+import math
+from dataclasses import dataclass
+
+from hfdiff.core.errors import SettingsError
+
+LARGEST_SCALE = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpscaleOptions:
+    """Options of one enlargement.
+
+    Attributes:
+        scale: Output size over input size, 1..16; None: the model's own factor.
+        size: Exact output size (width, height) in pixels; one of them None: by proportion.
+        seed: Of the noise field; the same seed gives the same picture.
+        steps: Denoising steps; a one-step student takes 1.
+        tile: Tile side in lq pixels; None: the model's default, 0: the whole picture at once.
+        overlap: lq pixels that tiles share; None: the model's default.
+        batch: Tiles computed at once.
+    """
+
+    scale: float | None = None
+    size: tuple[int | None, int | None] | None = None
+    seed: int = 0
+    steps: int = 1
+    tile: int | None = None
+    overlap: int | None = None
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and self.size is not None:
+            raise SettingsError("scale and size exclude each other, got both")
+        if self.scale is not None and not 1 <= self.scale <= LARGEST_SCALE:
+            raise SettingsError(f"scale must lie in 1..{LARGEST_SCALE}, got {self.scale}")
+        if self.size is not None and (
+            self.size == (None, None) or min(filter(None, self.size)) < 1
+        ):
+            raise SettingsError(f"size needs a width or a height of at least 1, got {self.size}")
+        for name, value, least in (
+            ("tile", self.tile, 0),
+            ("overlap", self.overlap, 0),
+            ("batch", self.batch, 1),
+            ("steps", self.steps, 1),
+        ):
+            if value is not None and value < least:
+                raise SettingsError(f"{name} must be at least {least}, got {value}")
+
+
+def target_size(
+    width: int, height: int, options: UpscaleOptions, model_scale: int
+) -> tuple[int, int]:
+    """Output (width, height) in pixels: floor(side * scale + 0.5), or the exact size asked for."""
+    if options.size is None:
+        scale = model_scale if options.scale is None else options.scale
+        return max(1, math.floor(width * scale + 0.5)), max(1, math.floor(height * scale + 0.5))
+    wanted_width, wanted_height = options.size
+    if wanted_width is None and wanted_height is not None:
+        wanted_width = max(1, math.floor(width * wanted_height / height + 0.5))
+    if wanted_height is None and wanted_width is not None:
+        wanted_height = max(1, math.floor(height * wanted_width / width + 0.5))
+    if wanted_width is None or wanted_height is None:
+        raise SettingsError("size needs a width or a height")
+    return wanted_width, wanted_height
+
+
+def parse_size(text: str) -> tuple[int | None, int | None]:
+    """``1920x1080``, ``1920x`` or ``x1080`` as (width, height).
+
+    Raises:
+        SettingsError: for any other text.
+    """
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part == "" or part.isdecimal() for part in parts):
+        raise SettingsError(f"size is WIDTHxHEIGHT, WIDTHx or xHEIGHT in pixels, got {text!r}")
+    width, height = (int(part) if part else None for part in parts)
+    return width, height
