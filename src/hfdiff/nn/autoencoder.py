@@ -231,10 +231,11 @@ class _Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.norm(x)
         q, k, v = (_as_tokens(layer(h)) for layer in (self.q, self.k, self.v))
-        # Softmax is per query, so blocks of queries give the same numbers in bounded memory.
-        blocks = torch.split(q, max(1, SCORES_AT_ONCE // k.shape[1]), dim=1)
-        out = torch.cat([F.scaled_dot_product_attention(block, k, v) for block in blocks], dim=1)
-        return x + self.proj_out(out.transpose(1, 2).reshape(x.shape))
+        # Softmax is per query, so blocks of queries give the same numbers in bounded memory, also
+        # where torch has no fused kernel for a head this wide.
+        blocks = torch.split(q, max(1, SCORES_AT_ONCE // k.shape[2]), dim=2)
+        out = torch.cat([F.scaled_dot_product_attention(block, k, v) for block in blocks], dim=2)
+        return x + self.proj_out(out.transpose(2, 3).reshape(x.shape))
 
 
 class _Downsample(nn.Module):
@@ -267,5 +268,5 @@ def _conv3(channels: int, out_channels: int) -> nn.Conv2d:
 
 
 def _as_tokens(x: Tensor) -> Tensor:
-    """``[B, C, H, W]`` to ``[B, H * W, C]``."""
-    return x.flatten(2).transpose(1, 2)
+    """``[B, C, H, W]`` to ``[B, 1, H * W, C]``: one head; torch's fused kernels want four axes."""
+    return x.flatten(2).transpose(1, 2)[:, None]
