@@ -114,7 +114,7 @@ class WindowAttention(nn.Module):
         tokens = _to_windows(x, self.window)
         qkv = self.qkv(tokens).unflatten(-1, (3, self.heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [windows, heads, w * w, E / heads]
-        out = self._attend(q, k, v, len(tokens) * self.window // x.shape[2])
+        out = self._attend(q, k, v, x.shape[0] * (x.shape[3] // self.window))
         return _from_windows(self.proj(out.transpose(1, 2).flatten(2)), x, self.window)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, in_last_row: int) -> Tensor:

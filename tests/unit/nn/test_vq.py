@@ -71,7 +71,7 @@ def test_beta_sits_on_the_codebook_term():
     loss = codebook_loss(latent, codes, beta=0.25)
     loss.backward()
 
-    assert float(loss) == 4 + 0.25 * 4
+    assert loss.item() == 4 + 0.25 * 4
     assert latent.grad.item() == -4
     assert codes.grad.item() == 1
 
