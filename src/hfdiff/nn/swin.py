@@ -3,8 +3,6 @@
 Tensors stay ``[B, E, H, W]``; all norms are group norms. Sides must be multiples of the window.
 """
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -71,7 +69,7 @@ class SwinBlock(nn.Module):
         self.attn = WindowAttention(width, heads=heads, window=window, shift=shift)
         self.norm2 = FloatGroupNorm(width)
         self.mlp = _MLP(width, hidden)
-        self.register_load_state_dict_pre_hook(_ignore_constant("attn_mask"))
+        _ignore_constant(self, "attn_mask")
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, E, H, W]`` to the same shape."""
@@ -107,7 +105,7 @@ class WindowAttention(nn.Module):
         self.register_buffer("relative_position_index", index, persistent=False)
         mask = published_shift_mask(window, shift) if shift else None
         self.register_buffer("last_row_mask", mask, persistent=False)
-        self.register_load_state_dict_pre_hook(_ignore_constant("relative_position_index"))
+        _ignore_constant(self, "relative_position_index")
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, E, H, W]`` (already shifted) to the same shape."""
@@ -194,10 +192,10 @@ def _from_windows(tokens: Tensor, like: Tensor, w: int) -> Tensor:
     return x.reshape(B, E, H, W)
 
 
-def _ignore_constant(name: str) -> Callable[..., None]:
-    """A hook that lets published checkpoints carry a constant which is computed here."""
+def _ignore_constant(module: nn.Module, name: str) -> None:
+    """Let published checkpoints carry a constant of a module which is computed here."""
 
     def drop(_: nn.Module, state_dict: dict[str, Tensor], prefix: str, *__: object) -> None:
         state_dict.pop(prefix + name, None)
 
-    return drop
+    module.register_load_state_dict_pre_hook(drop)  # type: ignore[no-untyped-call]  # torch's own
