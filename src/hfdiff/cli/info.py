@@ -43,8 +43,8 @@ def _model_facts(name: str | None) -> dict[str, Any]:
         "file": path,
         "kind": description.kind,
         "scale": config.scale,
-        "denoiser": f"{config.network.kind}, {_count(model.network):,} parameters",
-        "codec": f"{config.codec.kind}, {_count(model.codec):,} parameters",
+        "denoiser": _part(config.network, model.network),
+        "codec": _part(config.codec, model.codec),
         "tile": f"{config.tile} px, overlap {config.overlap} px",
         "licence": card.licence,
         "data": card.data_terms or "none",
@@ -55,8 +55,11 @@ def _model_facts(name: str | None) -> dict[str, Any]:
     }
 
 
-def _count(network: Any) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
+def _part(config: Any, network: Any) -> str:
+    if config is None:
+        return "none"
+    count = sum(parameter.numel() for parameter in network.parameters())
+    return f"{config.kind}, {count:,} parameters"
 
 
 def _picture_facts(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import assert_never
 
 from torch import Tensor, nn
 
+from hfdiff.core.errors import SettingsError
 from hfdiff.imaging.resize import enlarge_cubic
 from hfdiff.model.config import ModelConfig
 from hfdiff.model.sr_model import SRModel
@@ -11,6 +12,7 @@ from hfdiff.nn.autoencoder import VQAutoencoder, VQAutoencoderConfig
 from hfdiff.nn.identity import IdentityCodec, IdentityConfig, IdentityNetwork
 from hfdiff.nn.lite import LiteCodec, LiteCodecConfig, LiteDenoiser, LiteDenoiserConfig
 from hfdiff.nn.swin_unet import SwinUNet, SwinUNetConfig
+from hfdiff.nn.vq import codebook_loss
 
 
 class VQCodec(nn.Module):
@@ -33,9 +35,39 @@ class VQCodec(nn.Module):
         """Latent of the ground truth, not quantised."""
         return self.autoencoder.encode(gt_pm1)
 
+    def reconstruct(
+        self,
+        gt_pm1: Tensor,
+        lq_pm1: Tensor,  # noqa: ARG002
+        noise: Tensor,  # noqa: ARG002  (the quantiser is noise enough)
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Reconstruction through the quantiser, and the codebook term (facts e.8, d.4)."""
+        latent = self.autoencoder.encode(gt_pm1)
+        z_q, indices = self.autoencoder.quantise(latent)
+        codes = self.autoencoder.quantize.codes(indices)
+        picture_pm1 = self.autoencoder.decode(z_q, quantise=False)
+        return picture_pm1, {"codebook": codebook_loss(latent, codes)}
+
+    @property
+    def last_weight(self) -> Tensor:
+        """Weight of the decoder's last layer, for the balance of adversarial terms."""
+        return self.autoencoder.decoder.conv_out.weight
+
     def decode(self, x_0: Tensor, lq_pm1: Tensor) -> Tensor:  # noqa: ARG002
         """Picture of the quantised latent."""
         return self.autoencoder.decode(x_0, quantise=True)
+
+
+class NoNetwork(nn.Module):
+    """Stands where a codec has no denoiser yet; calling it is refused."""
+
+    def forward(self, x: Tensor, t: Tensor, lq_pm1: Tensor) -> Tensor:  # noqa: ARG002
+        """Refuse.
+
+        Raises:
+            SettingsError: always.
+        """
+        raise SettingsError("this model file holds an autoencoder only and cannot upscale")
 
 
 def build_model(config: ModelConfig) -> SRModel:
@@ -53,6 +85,8 @@ def build_network(config: ModelConfig) -> nn.Module:
             return LiteDenoiser(config.network)
         case IdentityConfig():
             return IdentityNetwork()
+        case None:
+            return NoNetwork()
         case _:
             assert_never(config.network)
 

@@ -25,27 +25,30 @@ class ModelConfig:
     """A super-resolution model: codec, denoiser, schedule, and how pictures are cut for it.
 
     Attributes:
-        network: The denoiser.
+        network: The denoiser; None for an autoencoder alone.
         codec: Between pictures and latents; latents lie on the lq's own grid.
         schedule: The numbers of the shifting schedule.
         scale: Output pixels per lq pixel.
-        role: A student takes one step only; a teacher takes any number up to the schedule's.
+        role: A student takes one step only; a teacher takes any number up to the schedule's; a
+            codec cannot sample.
         tile: Default tile side in lq pixels; a constant of the model, never of free memory.
         overlap: lq pixels that neighbouring tiles share.
         halo: lq pixels inside a tile's border that its result must not use; 0 where the networks
             look at the whole tile and no margin would make them exact.
     """
 
-    network: NetworkConfig
+    network: NetworkConfig | None = None
     codec: CodecConfig
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     scale: int = 4
-    role: Literal["student", "teacher"] = "student"
+    role: Literal["student", "teacher", "codec"] = "student"
     tile: int = 256
     overlap: int = 32
     halo: int = 0
 
     def __post_init__(self) -> None:
+        if (self.network is None) != (self.role == "codec"):
+            raise SettingsError(f"a model of role {self.role} needs a network, a codec has none")
         if self.scale != self.codec.factor:
             raise SettingsError(
                 f"latents must lie on the lq grid: scale {self.scale} needs a codec of that "
@@ -55,4 +58,4 @@ class ModelConfig:
     @property
     def multiple(self) -> int:
         """What both sides of a tile must be multiples of, in lq pixels."""
-        return self.network.multiple
+        return 1 if self.network is None else self.network.multiple

@@ -31,6 +31,8 @@ FORMAT_VERSION = 1
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"
 _KEY = "hfdiff"
+Kind = Literal["sr", "autoencoder", "teacher", "extractor"]
+_KINDS: Mapping[str, Kind] = {"student": "sr", "teacher": "teacher", "codec": "autoencoder"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ class Description:
     """The JSON document inside a model file."""
 
     format: int
-    kind: Literal["sr", "autoencoder", "teacher", "extractor"]
+    kind: Kind
     config: ModelConfig
     card: ModelCard
     package: str
@@ -69,7 +71,7 @@ def save_model(path: Path, model: SRModel, card: ModelCard) -> Description:
     tensors = model.state_dict()
     description = Description(
         format=FORMAT_VERSION,
-        kind="teacher" if model.config.role == "teacher" else "sr",
+        kind=_KINDS[model.config.role],
         config=model.config,
         card=card,
         package=version("hfdiff"),

@@ -19,6 +19,7 @@ from hfdiff.core.errors import SettingsError
 from hfdiff.imaging.resize import enlarge_cubic
 
 _FACTOR = 4
+_MEMORY = 0.01  # weight of the newest batch in the remembered mean and spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ class LiteCodecConfig:
 
     kind: Literal["lite_codec"] = "lite_codec"
     latent_channels: int = 16
-    gt_width: int = 96
+    gt_width: int = 64
     gt_blocks: int = 4
     lq_width: int = 48
     lq_blocks: int = 3
@@ -149,6 +150,35 @@ class LiteCodec(nn.Module):
     def raw_latent(self, gt_pm1: Tensor) -> Tensor:
         """Output of the gt encoder before it is centred and scaled."""
         return self.gt_encoder(F.pixel_unshuffle(gt_pm1, _FACTOR))
+
+    def reconstruct(
+        self, gt_pm1: Tensor, lq_pm1: Tensor, noise: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What autoencoder training compares with the gt, and further raw terms.
+
+        The latent is made noisy by ``noise``, in units of each sample's own spread per channel, so
+        that the decoder bears a denoiser's errors; its mean and spread are remembered.
+
+        Args:
+            gt_pm1: ``[B, 3, H, W]``.
+            lq_pm1: ``[B, 3, H / 4, W / 4]``.
+            noise: ``[B, C_z, H / 4, W / 4]``.
+        """
+        latent = self.raw_latent(gt_pm1)
+        with torch.no_grad():
+            spread = latent.float().std((2, 3), keepdim=True)
+            self._remember(latent.float())
+        return self.decoder(latent + spread * noise, lq_pm1), {}
+
+    @property
+    def last_weight(self) -> Tensor:
+        """Weight of the decoder's last layer, for the balance of adversarial terms."""
+        return self.decoder.leave.weight
+
+    def _remember(self, latent: Tensor) -> None:
+        mean, std = latent.mean((0, 2, 3), keepdim=True), latent.std((0, 2, 3), keepdim=True)
+        self.latent_mean.lerp_(mean, _MEMORY)
+        self.latent_std.lerp_(std, _MEMORY)
 
     def decode(self, x_0: Tensor, lq_pm1: Tensor) -> Tensor:
         """Picture ``[B, 3, 4h, 4w]``, about [-1, 1], not clamped."""

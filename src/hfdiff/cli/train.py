@@ -1,0 +1,54 @@
+"""``hfdiff train``: one of the stages, from a preset, a YAML file and key=value pairs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    stage: Annotated[str, typer.Argument(help="autoencoder, teacher or distill.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="Settings to change.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="lite or tiny.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file of settings to change.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", "--auto_resume", help="Go on from the newest checkpoint.")
+    ] = False,
+    device: Annotated[str, typer.Option("--device", help="auto or cpu.")] = "auto",
+    threads: Annotated[int, typer.Option("--threads", help="CPU threads; 0: all.")] = 0,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the complete settings and stop.")
+    ] = False,
+) -> None:
+    """Train a stage of a model.
+
+    Example: hfdiff train teacher --preset tiny start=ae.safetensors data.root=[photos] out=run
+    """
+    from hfdiff.core.settings import to_yaml
+    from hfdiff.training.run import resolve
+    from hfdiff.training.run import train as run_stage
+
+    settings = resolve(stage, preset, config, overrides or [])
+    if print_config:
+        typer.echo(to_yaml(settings), nl=False)
+        return
+    _log_to_stderr()
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    typer.echo(run_stage(stage, settings, device=device, resume=resume))
+
+
+def _log_to_stderr() -> None:
+    import logging
+    import sys
+
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+    )
+    logging.getLogger("PIL").setLevel(logging.WARNING)

@@ -1,0 +1,1 @@
+"""Training: one loop, and stages that say only what is particular to them."""

@@ -1,0 +1,1 @@
+"""The four trainings of a model: autoencoder, teacher, extractor, distill."""

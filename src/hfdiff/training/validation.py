@@ -1,0 +1,83 @@
+"""Validation through the `Upscaler` that users run, on the averaged weights (spec 5.10)."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hfdiff.imaging.files import write_picture
+from hfdiff.imaging.picture import Picture
+from hfdiff.imaging.pixels import samples_to_01
+from hfdiff.imaging.resize import enlarge_cubic
+from hfdiff.metrics.table import METRICS
+from hfdiff.model.model_file import Description
+from hfdiff.model.sr_model import SRModel
+from hfdiff.upscaling.options import UpscaleOptions
+from hfdiff.upscaling.upscaler import Upscaler
+
+Pair = tuple[str, np.ndarray, np.ndarray]
+Enlarge = Callable[[np.ndarray, np.ndarray], np.ndarray]
+METRIC_NAMES = ("psnr_y", "lpips", "dists")
+_SHOWN = 6
+
+
+def validate_pairs(
+    pairs: list[Pair], ways: Mapping[str, Enlarge], folder: Path
+) -> dict[str, float]:
+    """Means of the metrics for every way to make an sr of (lq, gt); a sheet of the first pictures.
+
+    Args:
+        pairs: (name, lq, gt) as ``[h, w, 3]`` uint8.
+        ways: Name and function (lq, gt) -> sr, uint8.
+        folder: Where the sheet (lq enlarged, each way, gt) is written.
+    """
+    device = torch.device("cpu")
+    metrics = {name: METRICS[name].load(device) for name in METRIC_NAMES} if pairs else {}
+    values: dict[str, list[float]] = {}
+    rows = []
+    for index, (_, lq, gt) in enumerate(pairs):
+        made = {name: way(lq, gt) for name, way in ways.items()}
+        for name, sr in made.items():
+            for metric, measure in metrics.items():
+                score = measure(samples_to_01(sr), samples_to_01(gt))
+                values.setdefault(f"{name}/{metric}", []).append(float(score))
+        if index < _SHOWN:
+            rows.append(np.concatenate([_enlarged(lq), *made.values(), gt], axis=1))
+    if rows:
+        width = max(row.shape[1] for row in rows)
+        padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
+        write_picture(Picture(samples=np.concatenate(padded)), folder / "sheet.png", "PNG")
+    return {name: float(np.mean(scores)) for name, scores in values.items()}
+
+
+def upscaler_way(model: SRModel, description: Description, *, steps: int = 1) -> Enlarge:
+    """What `hfdiff upscale` does with this model."""
+    upscaler = Upscaler(model, description, device=str(next(model.parameters()).device))
+
+    def enlarge(lq: np.ndarray, gt: np.ndarray) -> np.ndarray:  # noqa: ARG001
+        return upscaler.upscale(Picture(samples=lq), UpscaleOptions(steps=steps)).samples
+
+    return enlarge
+
+
+def decoded_way(model: SRModel, latent: Callable[[Tensor, Tensor], Tensor]) -> Enlarge:
+    """Decode some latent of (lq_pm1, gt_pm1): of the gt, the ceiling; of the lq, y itself."""
+
+    @torch.inference_mode()
+    def enlarge(lq: np.ndarray, gt: np.ndarray) -> np.ndarray:
+        device = next(model.parameters()).device
+        lq_pm1, gt_pm1 = (samples_to_01(p).to(device) * 2 - 1 for p in (lq, gt))
+        return _u8(model.decode(latent(lq_pm1, gt_pm1), lq_pm1))
+
+    return enlarge
+
+
+def _enlarged(lq: np.ndarray) -> np.ndarray:
+    return _u8(enlarge_cubic(samples_to_01(lq) * 2 - 1, 4))
+
+
+def _u8(picture_pm1: Tensor) -> np.ndarray:
+    levels = ((picture_pm1[0].float().clamp(-1, 1) + 1) * 127.5).round()
+    return levels.permute(1, 2, 0).cpu().numpy().astype(np.uint8)
