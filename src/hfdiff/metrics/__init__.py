@@ -1,0 +1,1 @@
+"""Metrics: how good is an sr, alone or against its gt; by named protocols."""
