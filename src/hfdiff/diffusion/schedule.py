@@ -203,13 +203,11 @@ class ShiftSchedule:
     @cached_property
     def input_stds(self) -> Tensor:
         """What the noisy latent is divided by before a network sees it, per index (facts a.3)."""
-        match self.input_scaling:
-            case "latent":
-                return (self.kappa**2 * self.eta + 1).sqrt()
-            case "pixel":
-                return 3 * self.kappa * self.sqrt_eta + 1
-            case "none":
-                return torch.ones_like(self.eta)
+        if self.input_scaling == "latent":
+            return (self.kappa**2 * self.eta + 1).sqrt()
+        if self.input_scaling == "pixel":
+            return 3 * self.kappa * self.sqrt_eta + 1
+        return torch.ones_like(self.eta)
 
     @property
     def prior_std(self) -> float:
