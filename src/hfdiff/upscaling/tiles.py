@@ -108,7 +108,8 @@ def plan_axis(
         return AxisPlan(
             length=length, tile=padded, starts=(0,), halo=halo, target=target, overlap=0
         )
-    overlap = max(overlap, 2 * halo + 2)
+    # Where a tile's kept end falls between two output pixels, two lq pixels bridge the gap.
+    overlap = max(overlap, 2 * halo + (2 if target % length else 0))
     stride = tile - overlap
     if stride < 1:
         raise SettingsError(

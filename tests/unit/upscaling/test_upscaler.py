@@ -1,0 +1,227 @@
+"""The main path on the identity model: sizes, tiles, alpha, grey, order, threads, memory."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hfdiff.core.errors import SettingsError
+from hfdiff.imaging.picture import Picture
+from hfdiff.imaging.pixels import samples_to_01
+from hfdiff.imaging.resize import Axis, enlarge_cubic, resample
+from hfdiff.upscaling.options import UpscaleOptions
+from hfdiff.upscaling.upscaler import Upscaler, Work
+
+SIDES = (1, 2, 3, 7, 8, 9, 31, 32, 33, 63, 64, 65, 127)
+
+
+def scene(height, width, channels=3, seed=0):
+    """A picture with smooth parts and noise, uint8."""
+    rng = np.random.default_rng(seed)
+    rows = np.linspace(0, 180, height)[:, None, None]
+    columns = np.linspace(0, 60, width)[None, :, None]
+    noise = rng.integers(0, 16, (height, width, channels))
+    return Picture(samples=(rows + columns + noise).clip(0, 255).astype(np.uint8))
+
+
+class Floats:
+    """Results of tiles as floats, instead of rounded samples."""
+
+    def __init__(self, upscaler: Upscaler, picture: Picture, options: UpscaleOptions):
+        plan = upscaler.plan(picture, options)
+        work = Work(picture=picture, plan=plan, options=options)
+        self.picture = torch.empty(picture.channels, plan.rows.target, plan.columns.target)
+        from hfdiff.upscaling.tiles import TileMerger
+
+        merger = TileMerger(plan, self)
+        for tile in plan:
+            merger.add(tile, upscaler.enlarge_tiles(work, [tile])[0])
+        assert merger.is_complete
+
+    def write(self, top, left, block_01):
+        height, width = block_01.shape[1:]
+        self.picture[:, top : top + height, left : left + width] = block_01
+
+
+@given(
+    height=st.integers(1, 90),
+    width=st.integers(1, 90),
+    tile=st.integers(16, 64),
+    overlap=st.integers(8, 15),
+    scale=st.sampled_from([1.0, 1.5, 2.0, 3.0, 4.0, 5.3, 8.0]),
+)
+@settings(max_examples=40, deadline=None)
+def test_identity_tiled_equals_untiled_to_the_bit(identity, height, width, tile, overlap, scale):
+    picture = scene(height, width)
+    try:
+        tiled = Floats(identity, picture, UpscaleOptions(scale=scale, tile=tile, overlap=overlap))
+    except SettingsError as error:
+        assert "too small" in str(error)  # the margin of the resize needs a larger tile
+        return
+
+    whole = Floats(identity, picture, UpscaleOptions(scale=scale, tile=0))
+
+    assert torch.equal(tiled.picture, whole.picture)
+
+
+@pytest.mark.parametrize("scale", [1, 1.5, 2, 3, 4, 8])
+def test_every_size_gives_exactly_the_rounded_size(identity, scale):
+    for height, width in [*zip(SIDES, SIDES, strict=True), (1, 127), (33, 2), (65, 7)]:
+        better = identity.upscale(scene(height, width), UpscaleOptions(scale=scale))
+
+        wanted = (int(height * scale + 0.5), int(width * scale + 0.5))
+        assert better.samples.shape == (*wanted, 3)
+
+
+def test_the_lost_assignment_sizes_come_out_exactly(identity):
+    """users 6.5.4."""
+    for height, width in ((40, 50), (127, 127), (128, 100)):
+        better = identity.upscale(scene(height, width), UpscaleOptions())
+
+        assert (better.height, better.width) == (4 * height, 4 * width)
+
+
+def test_identity_is_the_published_cubic(identity):
+    picture = scene(30, 41)
+
+    whole = Floats(identity, picture, UpscaleOptions()).picture
+
+    wanted = enlarge_cubic(samples_to_01(picture.samples) * 2 - 1, 4)[0].clamp(-1, 1) / 2 + 0.5
+    torch.testing.assert_close(whole, wanted, atol=2e-6, rtol=0)
+
+
+def test_grey_stays_one_channel(identity):
+    better = identity.upscale(scene(20, 30, channels=1), UpscaleOptions())
+
+    assert better.samples.shape == (80, 120, 1)
+
+
+def test_grey_as_rgb_stays_grey(identity):
+    grey = scene(20, 30, channels=1).samples
+    better = identity.upscale(Picture(samples=np.repeat(grey, 3, 2)), UpscaleOptions())
+
+    assert np.array_equal(better.samples[..., 0], better.samples[..., 1])
+    assert np.array_equal(better.samples[..., 0], better.samples[..., 2])
+
+
+def test_opaque_alpha_changes_no_colour(identity):
+    rgb = scene(20, 30).samples
+    opaque = np.concatenate([rgb, np.full((20, 30, 1), 255, np.uint8)], axis=2)
+
+    plain = identity.upscale(Picture(samples=rgb), UpscaleOptions()).samples
+    better = identity.upscale(Picture(samples=opaque), UpscaleOptions()).samples
+
+    assert np.array_equal(better[..., :3], plain)
+    assert (better[..., 3] == 255).all()
+
+
+def test_hidden_colours_do_not_leak_through_alpha(identity):
+    """A red disc on transparent green: over white and black no green fringe (users 6.1.6)."""
+    y, x = np.mgrid[:40, :40]
+    alpha = np.clip((15 - np.hypot(y - 19.5, x - 19.5)) * 128 + 128, 0, 255)
+    rgba = np.zeros((40, 40, 4), np.uint8)
+    rgba[..., 3] = alpha
+    rgba[..., 0] = np.where(alpha > 0, 255, 0)
+    rgba[..., 1] = np.where(alpha > 0, 0, 255)
+
+    better = identity.upscale(Picture(samples=rgba), UpscaleOptions()).samples.astype(float)
+
+    green_over_black = better[..., 1] * better[..., 3] / 255
+    assert green_over_black.max() <= 3
+
+
+def test_fully_transparent_stays_finite(identity):
+    rgba = np.concatenate([scene(9, 9).samples, np.zeros((9, 9, 1), np.uint8)], axis=2)
+
+    better = identity.upscale(Picture(samples=rgba), UpscaleOptions()).samples
+
+    assert (better[..., 3] == 0).all()
+
+
+def test_sixteen_bit_samples_stay_sixteen_bit(identity):
+    """Range follows the type, never the values (users 6.5.5)."""
+    dark = (scene(20, 30).samples.astype(np.uint16) % 200).astype(np.uint16)
+
+    better = identity.upscale(Picture(samples=dark), UpscaleOptions()).samples
+
+    assert better.dtype == np.uint16
+    assert abs(better.mean() - dark.mean()) < 0.02 * dark.mean() + 1
+
+
+def test_exact_size_and_size_by_one_side(identity):
+    picture = scene(30, 40)
+
+    both = identity.upscale(picture, UpscaleOptions(size=(123, 99)))
+    one = identity.upscale(picture, UpscaleOptions(size=(None, 60)))
+
+    assert (both.width, both.height) == (123, 99)
+    assert (one.width, one.height) == (80, 60)
+
+
+def test_a_smaller_output_is_refused(identity):
+    with pytest.raises(SettingsError, match="smaller than the input"):
+        identity.upscale(scene(30, 40), UpscaleOptions(size=(20, None)))
+
+
+def test_a_student_refuses_more_than_one_step(identity):
+    with pytest.raises(SettingsError, match="one step only, got 4"):
+        identity.upscale(scene(8, 8), UpscaleOptions(steps=4))
+
+
+def test_progress_is_monotone_and_ends_at_all_tiles(identity):
+    seen = []
+
+    identity.upscale(
+        scene(60, 60),
+        UpscaleOptions(tile=24, overlap=8, batch=2),
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
+
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1][0] == seen[-1][1] > 4
+
+
+def test_another_batch_gives_the_same_picture(identity):
+    picture = scene(60, 70)
+    one, three = (
+        identity.upscale(picture, UpscaleOptions(tile=24, overlap=8, batch=batch)).samples
+        for batch in (1, 3)
+    )
+
+    assert np.array_equal(one, three)
+
+
+def test_threads_may_share_an_upscaler(identity):
+    """users 6.3.11."""
+    pictures = [scene(20 + k, 30 + k, seed=k) for k in range(8)]
+    options = UpscaleOptions(tile=24, overlap=8)
+    serial = [identity.upscale(picture, options).samples for picture in pictures]
+
+    with ThreadPoolExecutor(8) as pool:
+        parallel = list(pool.map(lambda p: identity.upscale(p, options).samples, pictures * 2))
+
+    for got, wanted in zip(parallel, itertools.chain(serial, serial), strict=True):
+        assert np.array_equal(got, wanted)
+
+
+def test_repeated_enlarging_and_shrinking_does_not_drift(identity):
+    """users 6.3.7: half-pixel centres everywhere."""
+    y, x = np.mgrid[:48, :48]
+    blob = 255 * np.exp(-((y - 24.0) ** 2 + (x - 23.0) ** 2) / 40)
+    picture = Picture(samples=np.repeat(blob[..., None], 3, 2).astype(np.uint8))
+
+    for _ in range(5):
+        large = samples_to_01(identity.upscale(picture, UpscaleOptions()).samples)
+        for dim in (-1, -2):
+            large = resample(large, dim, Axis(source=192, target=48), 0, 48)
+        small = (large[0].permute(1, 2, 0).numpy() * 255).round().clip(0, 255).astype(np.uint8)
+        picture = Picture(samples=small)
+
+    mass = picture.samples[..., 0].astype(float)
+    centre = (mass * y).sum() / mass.sum(), (mass * x).sum() / mass.sum()
+    assert abs(centre[0] - 24) < 0.05
+    assert abs(centre[1] - 23) < 0.05
