@@ -12,11 +12,12 @@ def resize_by(picture: Tensor, factor: float, mode: ResizeMode) -> Tensor:
     """``[B, C, H, W]`` to sides of floor(side * factor); the given factor maps the coordinates."""
     if factor == 1:
         return picture  # every mode is the identity then
-    if mode == "bicubic_antialias":
-        height, width = (int(side * factor) for side in picture.shape[-2:])
-        return resize_to(picture, height, width, mode)
-    corners = None if mode == "area" else False
-    return F.interpolate(picture, scale_factor=factor, mode=mode, align_corners=corners)
+    height, width = (int(side * factor) for side in picture.shape[-2:])
+    if mode == "bilinear":
+        return _bilinear(picture, height, width, (1 / factor, 1 / factor))
+    if mode == "bicubic":
+        return F.interpolate(picture, scale_factor=factor, mode=mode, align_corners=False)
+    return resize_to(picture, height, width, mode)
 
 
 def resize_to(picture: Tensor, height: int, width: int, mode: ResizeMode) -> Tensor:
@@ -25,10 +26,13 @@ def resize_to(picture: Tensor, height: int, width: int, mode: ResizeMode) -> Ten
     ``bilinear`` and ``bicubic`` do not antialias, whatever the ratio; ``bicubic_antialias`` does,
     as a camera's own shrinking would.
     """
-    if picture.shape[-2:] == (height, width):
+    H, W = picture.shape[-2:]
+    if (height, width) == (H, W):
         return picture
     if mode == "area":
         return F.interpolate(picture, size=(height, width), mode=mode)
+    if mode == "bilinear":
+        return _bilinear(picture, height, width, (H / height, W / width))
     name = mode.removesuffix("_antialias")
     return F.interpolate(
         picture, size=(height, width), mode=name, align_corners=False, antialias=name != mode
@@ -44,6 +48,30 @@ def shrink_area(picture: Tensor, height: int, width: int) -> Tensor:
     rows = _overlaps(picture.shape[-2], height).to(picture)
     columns = _overlaps(picture.shape[-1], width).to(picture)
     return rows @ picture @ columns.T
+
+
+def _bilinear(picture: Tensor, height: int, width: int, steps: tuple[float, float]) -> Tensor:
+    """Bilinear interpolation; ``steps`` are source pixels per target pixel, down and across.
+
+    Not torch's own: its kernel, and so the last bit, changes with the number of threads, a rounding
+    further on makes that visible, and a replay must give the same bytes.
+    """
+    return _between(_between(picture, -1, width, steps[1]), -2, height, steps[0])
+
+
+def _between(picture: Tensor, dim: int, target: int, step: float) -> Tensor:
+    source = picture.shape[dim]
+    # Rounded to float32 where torch rounds: its coordinates are the published ones.
+    centre = np.float64(np.float32(step)) * (np.arange(target) + 0.5) - 0.5
+    place = np.maximum(centre, 0).astype(np.float32)
+    left = np.minimum(place.astype(np.int64), source - 1)
+    share = torch.from_numpy(place - left.astype(np.float32)).to(picture)
+    share = share.view([-1 if axis == dim % picture.ndim else 1 for axis in range(picture.ndim)])
+    first, second = (
+        picture.index_select(dim, torch.from_numpy(index).to(picture.device))
+        for index in (left, np.minimum(left + 1, source - 1))
+    )
+    return first * (1 - share) + second * share
 
 
 def _overlaps(source: int, target: int) -> Tensor:

@@ -64,6 +64,27 @@ def test_the_same_decisions_give_the_same_bits(gt_01):
     assert torch.equal(degrade(gt_01, decisions), degrade(gt_01, decisions))
 
 
+@pytest.mark.parametrize("mode", ["area", "bilinear", "bicubic", "bicubic_antialias"])
+def test_the_number_of_threads_does_not_change_a_bit(mode, gt_01):
+    steps = (
+        Blur(kernel=GaussianKernel(shape="iso", size=9, sigma_x=1.0)),
+        Resize(mode=mode, factor=0.83, of="current"),
+        Noise(law="poisson", level=1.0, gray=False, seed=3),
+        Jpeg(quality=60.0, exact_tables=False),
+        Resize(mode=mode, factor=1.0, of="lq"),
+    )
+    large = resize_to(gt_01[:1], 300, 340, "bicubic")[0].clamp(0, 1)
+    threads = torch.get_num_threads()
+    results = []
+
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        results.append(degrade(large, Decisions(scale=4, steps=steps)))
+    torch.set_num_threads(threads)
+
+    assert torch.equal(*results)
+
+
 def test_other_seeds_give_other_noise(gt_01):
     def noisy(seed):
         step = Noise(law="gaussian", level=20.0, gray=False, seed=seed)

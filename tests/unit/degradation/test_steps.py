@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from hfdiff.core.errors import ImageError
@@ -79,6 +80,19 @@ def test_factor_one_is_the_identity(mode, picture_01):
 def test_sides_are_cut_down_to_whole_pixels(mode, picture_01):
     assert resize_by(picture_01, 0.37, mode).shape[-2:] == (23, 29)
     assert resize_by(picture_01, 1.31, mode).shape[-2:] == (83, 104)
+
+
+@pytest.mark.parametrize("factor", [0.15, 0.37, 0.9173, 1.31])
+def test_bilinear_is_torchs_to_the_last_bits_for_factors_and_sizes(factor):
+    noise = torch.rand(1, 3, 200, 300, generator=torch.Generator().manual_seed(0))
+    height, width = int(200 * factor), int(300 * factor)
+
+    by_factor = F.interpolate(noise, scale_factor=factor, mode="bilinear", align_corners=False)
+    to_size = F.interpolate(noise, size=(height, width), mode="bilinear", align_corners=False)
+
+    exact = {"atol": 5e-7, "rtol": 0}
+    torch.testing.assert_close(resize_by(noise, factor, "bilinear"), by_factor, **exact)
+    torch.testing.assert_close(resize_to(noise, height, width, "bilinear"), to_size, **exact)
 
 
 def test_antialiasing_removes_what_the_small_picture_cannot_hold():
