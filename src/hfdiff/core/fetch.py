@@ -195,6 +195,23 @@ def store(archive: Path, name: str, sources: Mapping[str, WeightSource] = WEIGHT
     return [_store_one(archive, key, sources[key]) for key in together]
 
 
+def adopt_file(name: str, path: Path) -> Path:
+    """Store a user's own .safetensors or .pth file in torchvision's layout, as `adopt`.
+
+    Raises:
+        CheckpointError: when it cannot be read as plain tensors, or a convolution is missing.
+    """
+    if path.suffix == ".safetensors":
+        return adopt(name, read_weights(path)[0], path.name)
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  (plain tensors)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read as a file of plain tensors") from error
+    if not isinstance(tensors, Mapping):
+        raise CheckpointError(f"{path} holds a {type(tensors).__name__}, not named weights")
+    return adopt(name, tensors, path.name)
+
+
 def adopt(name: str, tensors: Mapping[str, Tensor], origin: str) -> Path:
     """Store a user's own weights for ``name``, in torchvision's layout; other layers are left out.
 

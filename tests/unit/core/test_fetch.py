@@ -11,6 +11,7 @@ import torch
 
 from hfdiff.core import fetch
 from hfdiff.core.errors import CheckpointError, ResourceError, SettingsError
+from hfdiff.core.weights import content_hash, write_weights
 
 MEMBER = "tinyweights-1.0/tinyweights/net.ckpt"
 KERNEL = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
@@ -191,6 +192,40 @@ def test_a_users_own_file_in_torchvisions_layout_is_adopted_without_its_classifi
 def test_a_users_own_file_that_lacks_layers_is_refused():
     with pytest.raises(CheckpointError, match=r"mine\.pth lacks the tensors features\.0\.weight"):
         fetch.adopt("alexnet", {}, "mine.pth")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_file_of_plain_tensors_is_adopted(tmp_path, suffix):
+    layers = fetch.WEIGHTS["alexnet"].layers
+    own = {f"features.{n}.{part}": torch.ones(1) for n in layers for part in ("weight", "bias")}
+    path = tmp_path / f"alexnet{suffix}"
+    if suffix == ".pth":
+        torch.save(own, path)
+    else:
+        write_weights(path, own, {})
+
+    fetch.adopt_file("alexnet", path)
+
+    assert fetch.read_stored("alexnet").keys() == own.keys()
+    assert fetch.stored_hash("alexnet") == content_hash(own)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"no pickle", "cannot be read as a file of plain"),
+        (None, "holds a list, not named weights"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(tmp_path, content, words):
+    path = tmp_path / "alexnet.pth"
+    if content is None:
+        torch.save([torch.ones(1)], path)
+    else:
+        path.write_bytes(content)
+
+    with pytest.raises(CheckpointError, match=words):
+        fetch.adopt_file("alexnet", path)
 
 
 @pytest.mark.parametrize(
