@@ -1,0 +1,1 @@
+"""Measuring folders of results: pairs, per-picture values, means with intervals, reports."""
