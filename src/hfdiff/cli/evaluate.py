@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from hfdiff.core.errors import SettingsError
+
 
 def evaluate(
     sr: Annotated[Path, typer.Argument(metavar="SR", help="Results: a picture or a folder.")],
@@ -30,6 +32,9 @@ def evaluate(
     csv_file: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write a row a picture.")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write the CSV file anew if it exists.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Everything as one JSON object on stdout.")
     ] = False,
@@ -44,6 +49,8 @@ def evaluate(
     """
     from hfdiff.evaluation import report, runner
 
+    if csv_file is not None:
+        _check_writable(csv_file, overwrite=overwrite)
     names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
     with _progress() as on_progress:
         evaluation = runner.evaluate(
@@ -61,6 +68,14 @@ def evaluate(
     typer.echo(report.as_json(evaluation) if as_json else report.as_text(evaluation))
     if evaluation.failures:
         raise typer.Exit(1)
+
+
+def _check_writable(path: Path, *, overwrite: bool) -> None:
+    """Before the work, not after it."""
+    if not path.parent.is_dir():
+        raise SettingsError(f"the folder {path.parent} for --csv does not exist")
+    if path.exists() and not overwrite:
+        raise SettingsError(f"{path} exists", hint="use --overwrite to write it anew")
 
 
 def _progress() -> Any:
