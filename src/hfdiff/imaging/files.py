@@ -55,6 +55,26 @@ _SAME = {"MPO": "JPEG"}  # a JPEG with further pictures behind it: the first is 
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _JPEG_QUALITY = 95
 _THUMBNAIL = ExifTags.IFD.IFD1
+_DESCRIPTIVE = frozenset(
+    {
+        ExifTags.Base.ImageDescription,
+        ExifTags.Base.Make,
+        ExifTags.Base.Model,
+        ExifTags.Base.Software,
+        ExifTags.Base.DateTime,
+        ExifTags.Base.Artist,
+        ExifTags.Base.HostComputer,
+        ExifTags.Base.Copyright,
+        ExifTags.Base.Rating,
+        ExifTags.Base.XPTitle,
+        ExifTags.Base.XPComment,
+        ExifTags.Base.XPAuthor,
+        ExifTags.Base.XPKeywords,
+        ExifTags.Base.XPSubject,
+        ExifTags.IFD.Exif,
+        ExifTags.IFD.GPSInfo,
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +129,8 @@ def read_picture(source: Path | IO[bytes]) -> Picture:
             image.load()
         except (OSError, SyntaxError, ValueError) as error:
             raise ImageError(f"the picture is broken: {error}") from error
-        metadata = _metadata(image)
         samples = np.asarray(_plain_mode(ImageOps.exif_transpose(image)))
+        metadata = _metadata(image)
         if samples.ndim == 2:
             samples = samples[:, :, None]
         kind = _format_of(image)
@@ -233,6 +253,9 @@ def _plain_mode(image: Image.Image) -> Image.Image:
 def _metadata(image: Image.Image) -> Metadata:
     exif = image.getexif()
     exif.pop(ExifTags.Base.Orientation, None)
+    if image.format == "TIFF":  # there EXIF shares its list with how the samples are stored
+        for tag in [tag for tag in exif if tag not in _DESCRIPTIVE]:
+            del exif[tag]
     exif._ifds.pop(_THUMBNAIL, None)
     xmp = image.info.get("xmp")
     icc = None if image.mode == "CMYK" else image.info.get("icc_profile")

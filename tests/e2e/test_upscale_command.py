@@ -1,0 +1,280 @@
+"""`hfdiff upscale` as users run it: the installed command, files and folders."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.e2e
+HFDIFF = Path(sys.executable).with_name("hfdiff")
+
+
+def run(*arguments, stdin=None, cwd=None, expect=0):
+    """Run the installed command; fails on a traceback or another exit code."""
+    command = [str(HFDIFF), *map(str, arguments)]
+    done = subprocess.run(command, input=stdin, capture_output=True, cwd=cwd, check=False)
+    error = done.stderr.decode()
+    assert "Traceback" not in error, error
+    assert done.returncode == expect, error
+    return done
+
+
+def picture(path, width=40, height=30, mode="RGB", **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(len(path.name))
+    channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[mode]
+    samples = rng.integers(0, 256, (height, width, *channels), dtype=np.uint8)
+    Image.fromarray(samples).save(path, **options)
+    return path
+
+
+def records(done):
+    return [json.loads(line) for line in done.stdout.decode().splitlines()]
+
+
+def test_one_picture_beside_its_source(tmp_path):
+    source = picture(tmp_path / "holiday.jpg")
+
+    done = run("upscale", source)
+
+    assert "40x30 -> 160x120" in done.stdout.decode()
+    with Image.open(tmp_path / "holiday_x4.jpg") as better:
+        assert (better.format, better.size) == ("JPEG", (160, 120))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.png", "PNG"), ("a.jpg", "JPEG"), ("a.webp", "WEBP"), ("a.tif", "TIFF")]
+)
+def test_the_format_stays(tmp_path, name, kind):
+    picture(tmp_path / name)
+
+    run("upscale", tmp_path / name, "-o", tmp_path / "out")
+
+    with Image.open(tmp_path / "out" / name) as better:
+        assert (better.format, better.size) == (kind, (160, 120))
+
+
+def test_a_folder_is_mirrored_and_what_is_no_picture_is_counted(tmp_path):
+    photos = tmp_path / "Fotos Mäx"
+    picture(photos / "a b.png")
+    picture(photos / "2024" / "#1,(x)&'y.jpg")
+    (photos / "Thumbs.db").write_bytes(b"x")
+    (photos / ".DS_Store").write_bytes(b"x")
+    (photos / "broken.png").write_text("no picture")
+
+    done = run("upscale", photos, "-o", tmp_path / "out", expect=1)
+
+    assert (tmp_path / "out" / "a b.png").exists()
+    assert (tmp_path / "out" / "2024" / "#1,(x)&'y.jpg").exists()
+    assert "failed: " in done.stderr.decode()
+    assert "broken.png: not a picture in a format that hfdiff reads" in done.stderr.decode()
+    assert "1 files are no pictures" in done.stderr.decode()
+
+
+def test_not_recursive(tmp_path):
+    picture(tmp_path / "in" / "a.png")
+    picture(tmp_path / "in" / "deep" / "b.png")
+
+    run("upscale", tmp_path / "in", "-o", tmp_path / "out", "--no-recursive")
+
+    assert [p.name for p in (tmp_path / "out").rglob("*.png")] == ["a.png"]
+
+
+def test_an_output_folder_inside_the_input_does_not_feed_itself(tmp_path):
+    picture(tmp_path / "a.png")
+    for _ in range(2):
+        run("upscale", tmp_path, "-o", tmp_path / "out", "--overwrite")
+
+    assert len(list(tmp_path.rglob("*.png"))) == 2
+
+
+def test_two_inputs_with_one_output_name_both_keep_their_extension(tmp_path):
+    """users 6.5.2: decided from all inputs, whatever their order."""
+    picture(tmp_path / "in" / "1.png")
+    picture(tmp_path / "in" / "1.jpg")
+    picture(tmp_path / "in" / "2.jpg")
+
+    run("upscale", tmp_path / "in", "-o", tmp_path / "out", "--format", "png")
+
+    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert names == ["1.jpg.png", "1.png.png", "2.png"]
+
+
+def test_an_existing_output_is_left_alone_and_overwritten_when_told(tmp_path):
+    source = picture(tmp_path / "a.png")
+    target = tmp_path / "out" / "a.png"
+    run("upscale", source, "-o", tmp_path / "out")
+    target.write_bytes(b"mine")
+
+    done = run("upscale", source, "-o", tmp_path / "out", "--json", expect=1)
+
+    assert records(done)[0]["status"] == "exists"
+    assert target.read_bytes() == b"mine"
+    run("upscale", source, "-o", tmp_path / "out", "--overwrite")
+    assert target.read_bytes() != b"mine"
+
+
+def test_json_has_one_object_a_picture(tmp_path):
+    picture(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "b.png").write_bytes(b"")
+
+    done = run("upscale", tmp_path / "in", "-o", tmp_path / "out", "--json", expect=1)
+
+    by_name = {Path(record["path"]).name: record for record in records(done)}
+    assert by_name["a.png"]["status"] == "done"
+    assert by_name["a.png"]["output_width"] == 160
+    assert by_name["b.png"]["status"] == "failed"
+    assert by_name["b.png"]["reason"]
+
+
+def test_the_same_bytes_alone_in_a_folder_and_in_any_order(tmp_path):
+    """users 6.3.1, 6.5.3."""
+    names = ["b.png", "a.png", "c.png"]
+    for name in names:
+        picture(tmp_path / "in" / name)
+    run("upscale", tmp_path / "in", "-o", tmp_path / "folder", "-t", "24", "--overlap", "8")
+    paths = [tmp_path / "in" / name for name in names]
+    run("upscale", *paths, "-o", tmp_path / "listed", "-t", "24", "--overlap", "8")
+    run("upscale", paths[0], "-o", tmp_path / "alone", "-t", "24", "--overlap", "8")
+
+    for name in names:
+        bytes_ = (tmp_path / "folder" / name).read_bytes()
+        assert bytes_ == (tmp_path / "listed" / name).read_bytes()
+    assert (tmp_path / "alone" / "b.png").read_bytes() == (
+        tmp_path / "folder" / "b.png"
+    ).read_bytes()
+
+
+def test_standard_input_to_standard_output(tmp_path):
+    source = picture(tmp_path / "a.jpg")
+
+    done = run("upscale", "-", "-o", "-", "--format", "png", stdin=source.read_bytes())
+
+    (tmp_path / "b.png").write_bytes(done.stdout)
+    with Image.open(tmp_path / "b.png") as better:
+        assert (better.format, better.size) == ("PNG", (160, 120))
+
+
+def test_flags_of_other_tools_mean_the_same(tmp_path):
+    source = picture(tmp_path / "a.png")
+
+    run(
+        *("upscale", "-i", source, "-o", tmp_path / "b.jpg", "-s", "2", "-t", "0"),
+        *("-n", "identity", "-g", "-1", "--fp32"),
+    )
+
+    with Image.open(tmp_path / "b.jpg") as better:
+        assert (better.format, better.size) == ("JPEG", (80, 60))
+
+
+def test_rotated_pictures_come_out_upright(tmp_path):
+    samples = np.zeros((20, 30, 3), np.uint8)
+    samples[:, :10] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(samples).save(tmp_path / "a.jpg", exif=exif, quality=95)
+
+    run("upscale", tmp_path / "a.jpg", "-o", tmp_path / "out")
+
+    with Image.open(tmp_path / "out" / "a.jpg") as better:
+        assert better.size == (80, 120)
+        assert better.getexif().get(0x0112, 1) == 1
+        upright = np.asarray(better.convert("L"))
+    assert upright[:30].mean() > 240
+    assert upright[-30:].mean() < 15
+
+
+def test_metadata_and_profile_travel(tmp_path):
+    from PIL import ImageCms
+
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0132] = "2024:07:01 12:00:00"
+    source = picture(tmp_path / "a.jpg", icc_profile=icc, exif=exif, dpi=(300, 300))
+
+    for name in ("b.jpg", "b.png"):
+        run("upscale", source, "-o", tmp_path / name)
+        with Image.open(tmp_path / name) as better:
+            assert better.info["icc_profile"] == icc
+            assert better.getexif()[0x0132] == "2024:07:01 12:00:00"
+            assert round(better.info["dpi"][0]) == 300
+
+
+def test_limits_of_formats_are_met_before_anything_is_computed(tmp_path):
+    """users 6.1.12."""
+    wide = picture(tmp_path / "in" / "wide.png", width=5000, height=4)
+    picture(tmp_path / "in" / "small.png")
+
+    done = run("upscale", wide.parent, "-o", tmp_path / "out", "-f", "webp", expect=1)
+
+    assert "WEBP holds at most 16383 pixels a side" in done.stderr.decode()
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["small.webp"]
+
+
+def test_alpha_forces_a_format_that_can_hold_it_and_says_so(tmp_path):
+    source = picture(tmp_path / "a.png", mode="RGBA")
+
+    done = run("upscale", source, "-o", tmp_path / "out", "-f", "jpg")
+
+    assert "written as PNG" in done.stdout.decode()
+    with Image.open(tmp_path / "out" / "a.png") as better:
+        assert better.mode == "RGBA"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["upscale"], 2, "no input given"),
+        (["upscale", "nowhere.png"], 2, "input nowhere.png does not exist"),
+        (["upscale", "a.png", "--scale", "99"], 2, "scale must lie in 1..16"),
+        (["upscale", "a.png", "--scale", "2", "--size", "9x9"], 2, "exclude each other"),
+        (["upscale", "a.png", "--size", "big"], 2, "size is WIDTHxHEIGHT"),
+        (["upscale", "a.png", "--tile", "-3"], 2, "tile must be at least 0"),
+        (["upscale", "a.png", "--steps", "4"], 2, "one step only"),
+        (["upscale", "a.png", "--device", "abacus"], 2, "'abacus' is no device"),
+        (["upscale", "a.png", "--format", "doc"], 2, "format must be one of auto, png"),
+        (["upscale", "a.png", "--model", "nothing"], 3, "no model 'nothing'"),
+        (["upscale", "a.png", "--model", "a.png"], 3, "not a whole .safetensors file"),
+        (["upscale", "a.png", "a2.png", "-o", "one.png"], 2, "cannot become the one file"),
+        (["upscale", "a.png", "-o", "a.png"], 1, "would replace its source"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_an_exit_code(tmp_path, arguments, code, message):
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "a2.png")
+
+    done = run(*arguments, cwd=tmp_path, expect=code)
+
+    assert message in done.stderr.decode()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "a2.png"]
+
+
+def test_a_hub_id_offline_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("HFDIFF_OFFLINE", "1")
+    picture(tmp_path / "a.png")
+
+    done = run("upscale", "a.png", "-m", "someone/model", cwd=tmp_path, expect=3)
+
+    assert "HFDIFF_OFFLINE=1 forbids the network" in done.stderr.decode()
+
+
+def test_realset65_comes_out_whole(tmp_path):
+    """Every output opens and is exactly four times its input."""
+    from support import shared
+
+    folder = shared("data/eval/RealSet65")
+    shutil.copytree(folder, tmp_path / "in")
+
+    done = run("upscale", tmp_path / "in", "-o", tmp_path / "out", "--json", "-t", "0")
+
+    assert len(records(done)) == 65
+    assert len(list((tmp_path / "out").iterdir())) == 65
+    for record in records(done):
+        with Image.open(record["path"]) as lq, Image.open(record["output"]) as sr:
+            sr.load()
+            assert sr.size == (4 * lq.width, 4 * lq.height)
