@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hfdiff.cli import convert, degrade, info, models, train, upscale
+from hfdiff.cli import convert, degrade, evaluate, info, models, train, upscale, weights
 from hfdiff.core.errors import CheckpointError, HFDiffError, SettingsError
 
 WRONG_USE, MODEL_NOT_LOADABLE, FAILED, INTERRUPTED = 2, 3, 1, 130
@@ -27,9 +27,11 @@ app = typer.Typer(
 app.command()(upscale.upscale)
 app.command()(convert.convert)
 app.command()(degrade.degrade)
+app.command()(evaluate.evaluate)
 app.command()(info.info)
 app.command()(models.models)
 app.command()(train.train)
+app.add_typer(weights.app, name="weights")
 
 
 @app.callback()

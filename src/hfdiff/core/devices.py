@@ -18,7 +18,9 @@ def resolve_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise SettingsError(f"{name!r} is no device", hint="use auto, cpu, cuda:0 or mps") from error
+        raise SettingsError(
+            f"{name!r} is no device", hint="use auto, cpu, cuda:0 or mps"
+        ) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SettingsError(f"device {name} is not on this machine", hint="use --device cpu")
     if device.type == "mps" and not torch.backends.mps.is_available():

@@ -3,6 +3,7 @@
 So order, workers and resuming change nothing: the position in the data is one integer.
 """
 
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def batch_loader(batches: PairBatches, start: int, stop: int, workers: int) -> D
         sampler=range(start, stop),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_one_thread if workers else None,
+        worker_init_fn=_prepare_worker if workers else None,
     )
 
 
@@ -175,5 +176,7 @@ def validation_pairs(
     return pairs
 
 
-def _one_thread(worker: int) -> None:  # noqa: ARG001
+def _prepare_worker(worker: int) -> None:  # noqa: ARG001
     torch.set_num_threads(1)  # workers beside a training process must not fight it for cores
+    for number in (signal.SIGTERM, signal.SIGINT):  # the training process ends them itself
+        signal.signal(number, signal.SIG_IGN)

@@ -21,16 +21,21 @@ class FrozenNets:
     Args:
         device: Where they compute.
         lpips_stages: Stages of VGG16 that the LPIPS term uses; 5 is LPIPS proper.
+        dtype: What their trunks compute in.
     """
 
-    def __init__(self, device: torch.device, *, lpips_stages: int = 5) -> None:
+    def __init__(
+        self, device: torch.device, *, lpips_stages: int = 5, dtype: torch.dtype = torch.float32
+    ) -> None:
         self._device = device
+        self._dtype = dtype
         self._lpips_stages = lpips_stages
 
     @cached_property
     def lpips(self) -> Lpips:
         """LPIPS on VGG16."""
-        return load_lpips(VGG16, stages=self._lpips_stages).to(self._device)
+        network = load_lpips(VGG16, stages=self._lpips_stages, dtype=self._dtype)
+        return network.to(self._device)
 
     @cached_property
     def vgg(self) -> Trunk:

@@ -151,15 +151,20 @@ class Trunk(nn.Module):
 class Lpips(nn.Module):
     """Learned perceptual distance (LPIPS v0.1): weighted squared differences of unit features.
 
-    Float32 throughout, whatever autocast says. The weights are frozen; ``heads.k`` is ``[C_k]``.
+    Float32, whatever autocast says, but for the trunk where another ``dtype`` is named. The
+    weights are frozen; ``heads.k`` is ``[C_k]``.
 
     Args:
         config: VGG16 or ALEXNET.
         stages: How many of the five stages count; fewer cost less and are no longer LPIPS proper.
+        dtype: What the trunk computes in; bfloat16 is for training, never for measuring.
     """
 
-    def __init__(self, config: TrunkConfig, *, stages: int = 5) -> None:
+    def __init__(
+        self, config: TrunkConfig, *, stages: int = 5, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
+        self.dtype = dtype
         self.trunk = Trunk(config, stages=stages)
         self.heads = nn.ParameterList(torch.zeros(stage.width) for stage in self.trunk.stages)
         self.requires_grad_(False).eval()
@@ -174,10 +179,12 @@ class Lpips(nn.Module):
         Returns:
             ``[B]``, at least 0; 0 for equal pictures.
         """
-        with torch.autocast(sr_pm1.device.type, enabled=False):
+        device, reduced = sr_pm1.device.type, self.dtype != torch.float32
+        with torch.autocast(device, dtype=self.dtype, enabled=reduced):
             with torch.no_grad():
-                wanted = [unit_features(tap) for tap in self.trunk(_shifted(gt_pm1))]
-            given = self.trunk(_shifted(sr_pm1))
+                wanted = [unit_features(tap.float()) for tap in self.trunk(_shifted(gt_pm1))]
+            given = [tap.float() for tap in self.trunk(_shifted(sr_pm1))]
+        with torch.autocast(device, enabled=False):
             distance = sr_pm1.new_zeros(sr_pm1.shape[0], dtype=torch.float32)
             for tap, target, head in zip(given, wanted, self.heads, strict=True):
                 squares = (unit_features(tap) - target).square()

@@ -5,6 +5,7 @@ Trunks come from the user's cache (`hfdiff weights get`), LPIPS heads from the p
 
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from hfdiff.core.fetch import read_stored
@@ -26,13 +27,15 @@ def load_trunk(config: TrunkConfig, *, stages: int = 5, pool: Pool | None = None
     return trunk
 
 
-def load_lpips(config: TrunkConfig, *, stages: int = 5) -> Lpips:
+def load_lpips(
+    config: TrunkConfig, *, stages: int = 5, dtype: torch.dtype = torch.float32
+) -> Lpips:
     """LPIPS v0.1 on VGG16 or AlexNet, frozen, on the CPU.
 
     Raises:
         CheckpointError: when the trunk's weights are not on this machine, as `load_trunk`.
     """
-    network = Lpips(config, stages=stages)
+    network = Lpips(config, stages=stages, dtype=dtype)
     trunk = _built(network.trunk, read_stored(config.name))
     tensors = {f"trunk.{key}": tensor for key, tensor in trunk.items()}
     heads = read_weights(_HEADS)[0]

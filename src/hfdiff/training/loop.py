@@ -48,10 +48,10 @@ class Trainer:
         self.accelerator = accelerator
         self.out = Path(self.settings.out)
         self.networks = nn.ModuleDict(
-            {name: net.to(accelerator.device) for name, net in stage.networks().items()}
+            {name: _placed(net, accelerator) for name, net in stage.networks().items()}
         )
         for frozen in stage.frozen():
-            frozen.to(accelerator.device).eval().requires_grad_(requires_grad=False)
+            _placed(frozen, accelerator).eval().requires_grad_(requires_grad=False)
         average = get_ema_multi_avg_fn(self.settings.ema)  # type: ignore[no-untyped-call]
         self.averaged = AveragedModel(self.networks, multi_avg_fn=average)
         self.optimisers = {phase.name: self._optimiser(phase) for phase in stage.phases}
@@ -219,6 +219,11 @@ def make_accelerator(precision: str, device: str) -> Accelerator:
     """Accelerate's view of this process: ``cpu`` stays on the CPU, ``auto`` takes what is there."""
     mixed = "bf16" if precision == "bfloat16" else "no"
     return Accelerator(mixed_precision=mixed, cpu=device == "cpu")
+
+
+def _placed(network: nn.Module, accelerator: Accelerator) -> nn.Module:
+    # Channels last is the layout that convolutions of CPUs and tensor cores work in.
+    return network.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _check_finite(terms: Mapping[str, Tensor], batch: Batch, step: int) -> None:

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from hfdiff.core.errors import SettingsError
 from hfdiff.data.batches import Batch
 from hfdiff.losses import adversarial, perceptual
-from hfdiff.losses.table import FrozenNets
 from hfdiff.model.build import VQCodec, build_codec
 from hfdiff.model.config import CodecConfig, ModelConfig
 from hfdiff.nn.discriminator import DiscriminatorConfig, PatchDiscriminator
@@ -24,7 +23,7 @@ from hfdiff.nn.identity import IdentityConfig
 from hfdiff.nn.lite import LiteCodec, LiteCodecConfig
 from hfdiff.training.settings import RunSettings
 from hfdiff.training.stage import Phase
-from hfdiff.training.stages.common import assemble, export_model, random_part
+from hfdiff.training.stages.common import assemble, export_model, frozen_nets, random_part
 from hfdiff.training.validation import Pair, decoded_way, validate_pairs
 
 
@@ -64,7 +63,7 @@ class AutoencoderStage:
         self._config = ModelConfig(codec=settings.codec, role="codec")
         codec = build_codec(self._config)
         self._codec: LiteCodec | VQCodec = codec  # type: ignore[assignment]  # told by the config
-        self._lpips = FrozenNets(torch.device("cpu"), lpips_stages=settings.lpips_stages).lpips
+        self._lpips = frozen_nets(settings, settings.lpips_stages).lpips
         self._discriminator = PatchDiscriminator(settings.discriminator)
         phases = [Phase(name="generator", networks=("codec",))]
         if settings.adversarial:

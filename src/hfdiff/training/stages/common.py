@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hfdiff.losses.table import FrozenNets
 from hfdiff.model.config import ModelConfig
 from hfdiff.model.model_file import Description, ModelCard, load_model, save_model
 from hfdiff.model.sr_model import SRModel
+from hfdiff.training.settings import RunSettings
 
 
 def assemble(
@@ -51,6 +53,12 @@ def export_model(
         training={"stages": [*history, dict(training)]},
     )
     save_model(path, model, card)
+
+
+def frozen_nets(settings: RunSettings, lpips_stages: int) -> FrozenNets:
+    """Feature networks for a run: their trunks compute in the run's precision."""
+    dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
+    return FrozenNets(torch.device("cpu"), lpips_stages=lpips_stages, dtype=dtype)
 
 
 def random_part(

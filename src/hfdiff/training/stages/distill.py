@@ -19,7 +19,7 @@ from hfdiff.diffusion.denoiser import Denoiser
 from hfdiff.diffusion.samplers import recorded_noise, sample_deterministic
 from hfdiff.losses import adversarial
 from hfdiff.losses.inputs import Branch, DistillInputs, Student
-from hfdiff.losses.table import LOSSES, FrozenNets
+from hfdiff.losses.table import LOSSES
 from hfdiff.nn.discriminator import DiscriminatorConfig, PatchDiscriminator
 from hfdiff.training.settings import RunSettings
 from hfdiff.training.stage import Phase
@@ -27,6 +27,7 @@ from hfdiff.training.stages.common import (
     assemble,
     describe_unsaved,
     export_model,
+    frozen_nets,
     normal_like,
     start_model,
 )
@@ -83,7 +84,7 @@ class DistillStage:
         self._schedule = started.schedule
         teacher = start_model(settings.teacher)[0].network if settings.teacher else started.network
         self._teacher = copy.deepcopy(teacher)
-        frozen = FrozenNets(torch.device("cpu"), lpips_stages=settings.lpips_stages)
+        frozen = frozen_nets(settings, settings.lpips_stages)
         self._terms = {name: LOSSES[name](frozen) for name in settings.terms if name in LOSSES}
         self._feature_nets = [net for net in vars(frozen).values() if isinstance(net, nn.Module)]
         self._discriminator = PatchDiscriminator(settings.discriminator)
