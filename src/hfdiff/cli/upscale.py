@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from hfdiff.upscaling.plan import Job, Naming
     from hfdiff.upscaling.run import Record
 
-_SIZE = "Size"
-_RUN = "Running"
-
 
 def upscale(
     inputs: Annotated[
@@ -37,15 +34,11 @@ def upscale(
     ] = None,
     scale: Annotated[
         float | None,
-        typer.Option(
-            "-s", "--scale", help="Output over input size, 1 to 16.", rich_help_panel=_SIZE
-        ),
+        typer.Option("-s", "--scale", help="Output over input size, 1 to 16."),
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(
-            "--size", metavar="WxH", help="Exact pixels; W x or x H alone.", rich_help_panel=_SIZE
-        ),
+        typer.Option("--size", metavar="WxH", help="Exact pixels; W x or x H alone."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same picture.")] = 0,
     steps: Annotated[
@@ -58,30 +51,20 @@ def upscale(
             "--tile",
             metavar="PIXELS",
             help="Tile side in input pixels; 0: whole picture; default: the model's.",
-            rich_help_panel=_RUN,
         ),
     ] = None,
     overlap: Annotated[
         int | None,
-        typer.Option(
-            "--overlap",
-            metavar="PIXELS",
-            help="What tiles share; default: the model's.",
-            rich_help_panel=_RUN,
-        ),
+        typer.Option("--overlap", metavar="PIXELS", help="What tiles share; default: the model's."),
     ] = None,
-    batch: Annotated[
-        int, typer.Option("--batch", help="Tiles computed at once.", rich_help_panel=_RUN)
-    ] = 1,
+    batch: Annotated[int, typer.Option("--batch", help="Tiles computed at once.")] = 1,
     device: Annotated[
         str,
-        typer.Option("--device", "-g", help="auto, cpu, cuda:0 or mps.", rich_help_panel=_RUN),
+        typer.Option("--device", "-g", help="auto, cpu, cuda:0 or mps."),
     ] = "auto",
     dtype: Annotated[
         str,
-        typer.Option(
-            "--dtype", help="float32, bfloat16 or float16 for the networks.", rich_help_panel=_RUN
-        ),
+        typer.Option("--dtype", help="float32, bfloat16 or float16 for the networks."),
     ] = "float32",
     fp32: Annotated[bool, typer.Option("--fp32", hidden=True, help="As --dtype float32.")] = False,
     file_format: Annotated[
@@ -99,7 +82,8 @@ def upscale(
         bool, typer.Option("--overwrite", help="Make outputs anew that exist.")
     ] = False,
     recursive: Annotated[
-        bool, typer.Option(" /--no-recursive", help="Do not enter folders of folders.")
+        bool,
+        typer.Option("--recursive/--no-recursive", help="Whether folders in folders are entered."),
     ] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a picture on stdout.")
