@@ -8,7 +8,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import cast
@@ -16,7 +16,7 @@ from typing import cast
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from hfdiff.core.errors import HFDiffError
 from hfdiff.core.files import replacing
@@ -52,7 +52,7 @@ class Trainer:
         )
         for frozen in stage.frozen():
             _placed(frozen, accelerator).eval().requires_grad_(requires_grad=False)
-        average = get_ema_multi_avg_fn(self.settings.ema)  # type: ignore[no-untyped-call]
+        average = moving_average(self.settings.ema, warm_up=self.settings.ema_warmup)
         self.averaged = AveragedModel(self.networks, multi_avg_fn=average)
         self.optimisers = {phase.name: self._optimiser(phase) for phase in stage.phases}
         self._stop = False
@@ -213,6 +213,22 @@ class Trainer:
     def stop(self) -> None:
         """Save after the current step and end the run."""
         self._stop = True
+
+
+def moving_average(decay: float, *, warm_up: bool) -> Callable[..., None]:
+    """How averaged weights follow: e <- d e + (1 - d) w.
+
+    With ``warm_up`` the decay d of update n is at most (1 + n) / (10 + n), so that short runs are
+    not averages of their start; the published trainings have none (facts e.6).
+    """
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], count: int | Tensor) -> None:
+        n = int(count)
+        d = min(decay, (1 + n) / (10 + n)) if warm_up else decay
+        torch._foreach_lerp_(averaged, current, 1 - d)
+
+    return update
 
 
 def make_accelerator(precision: str, device: str) -> Accelerator:

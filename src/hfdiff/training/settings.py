@@ -53,6 +53,7 @@ class RunSettings:
         seed: Of weights, data and noise.
         optimiser: AdamW.
         ema: Decay of the averaged weights, which are validated and exported.
+        ema_warmup: Whether that decay starts small.
         precision: ``bfloat16`` runs networks under autocast.
         log_every, norms_every, checkpoint_every, validate_every: In steps; 0: never.
         keep: Checkpoints kept.
@@ -68,6 +69,7 @@ class RunSettings:
     seed: int = 0
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     ema: float = 0.999
+    ema_warmup: bool = True
     precision: Literal["float32", "bfloat16"] = "float32"
     log_every: int = 20
     norms_every: int = 200

@@ -1,7 +1,6 @@
 """No float array of a whole picture anywhere (spec 12, users 6.5.9)."""
 
 import numpy as np
-import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -25,7 +24,6 @@ class LargestTensor(TorchDispatchMode):
         return result
 
 
-@pytest.mark.slow
 def test_a_picture_of_4096_makes_no_float_larger_than_a_tile(identity, monkeypatch):
     side, tile, overlap = 4096, 256, 16
     picture = Picture(samples=np.zeros((side, side, 3), np.uint8))
