@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 PUBLISHED_CUBIC = -0.75  # the kernel of ResShift's x4 enlargement (facts b)
-SHARP_CUBIC = -0.5  # Catmull-Rom; with antialiasing the BICUBIC of Pillow
+SHARP_CUBIC = -0.5  # Catmull-Rom: antialiased BICUBIC of Pillow, away from the border
 
 
 @dataclass(frozen=True, kw_only=True)
