@@ -13,11 +13,19 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from hfdiff.core.errors import ImageError, SettingsError
 from hfdiff.core.files import replacing
-from hfdiff.imaging.picture import Metadata, Picture
+from hfdiff.imaging.metadata import (
+    DAMAGE,
+    has_blocks,
+    metadata_of,
+    metadata_options,
+    orientation_of,
+    upright,
+)
+from hfdiff.imaging.picture import Picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +34,8 @@ class Format:
 
     Attributes:
         suffixes: File name endings; the first is written.
-        side_limit: Longest side in pixels, None where no file will meet it.
+        side_limit: Longest side in pixels that its libraries write and read again (libjpeg,
+            libwebp, libavif); None where no file will meet it.
         alpha: Whether it can hold alpha.
         grey: Whether it has a one-channel form.
         writable: Whether outputs may have it.
@@ -42,39 +51,19 @@ class Format:
 FORMATS: dict[str, Format] = {
     "PNG": Format(suffixes=(".png", ".apng")),
     "JPEG": Format(
-        suffixes=(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), side_limit=65_535, alpha=False
+        suffixes=(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), side_limit=65_500, alpha=False
     ),
     "WEBP": Format(suffixes=(".webp",), side_limit=16_383, grey=False),
     "TIFF": Format(suffixes=(".tif", ".tiff")),
     "BMP": Format(suffixes=(".bmp",), writable=False),
     "GIF": Format(suffixes=(".gif",), writable=False),
-    "AVIF": Format(suffixes=(".avif",), side_limit=65_535, grey=False),
+    "AVIF": Format(suffixes=(".avif",), side_limit=32_768),
 }
 PICTURE_SUFFIXES = frozenset(suffix for kind in FORMATS.values() for suffix in kind.suffixes)
 _SAME = {"MPO": "JPEG"}  # a JPEG with further pictures behind it: the first is taken
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_GREY_STEPS = {"L;2": 85, "L;4": 17}
 _JPEG_QUALITY = 95
-_THUMBNAIL = ExifTags.IFD.IFD1
-_DESCRIPTIVE = frozenset(
-    {
-        ExifTags.Base.ImageDescription,
-        ExifTags.Base.Make,
-        ExifTags.Base.Model,
-        ExifTags.Base.Software,
-        ExifTags.Base.DateTime,
-        ExifTags.Base.Artist,
-        ExifTags.Base.HostComputer,
-        ExifTags.Base.Copyright,
-        ExifTags.Base.Rating,
-        ExifTags.Base.XPTitle,
-        ExifTags.Base.XPComment,
-        ExifTags.Base.XPAuthor,
-        ExifTags.Base.XPKeywords,
-        ExifTags.Base.XPSubject,
-        ExifTags.IFD.Exif,
-        ExifTags.IFD.GPSInfo,
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +98,7 @@ def read_header(source: Path | IO[bytes]) -> Header:
     """
     with _opened(source) as image:
         width, height = image.size
-        if image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
+        if image.format != "TIFF" and orientation_of(image) >= 5:  # Pillow turns TIFF by itself
             width, height = height, width
         alpha = image.has_transparency_data
         return Header(format=_format_of(image), width=width, height=height, has_alpha=alpha)
@@ -125,12 +114,13 @@ def read_picture(source: Path | IO[bytes]) -> Picture:
         if image.mode in _DEEP_MODES or _bits(image) > 8:
             raise ImageError("16-bit pictures are not handled yet, only 8 bit")
         notes = _notes_on(image)
+        _mend_transparency(image)
         try:
             image.load()
-        except (OSError, SyntaxError, ValueError) as error:
+        except DAMAGE as error:
             raise ImageError(f"the picture is broken: {error}") from error
-        samples = np.asarray(_plain_mode(ImageOps.exif_transpose(image)))
-        metadata = _metadata(image)
+        samples = np.asarray(_plain_mode(upright(image)))
+        metadata = metadata_of(image)
         if samples.ndim == 2:
             samples = samples[:, :, None]
         kind = _format_of(image)
@@ -155,11 +145,14 @@ def encode_picture(picture: Picture, format: str, *, quality: int | None = None)
     if picture.has_alpha and not FORMATS[format].alpha:
         raise ImageError(f"{format} cannot hold the picture's transparency")
     samples = picture.samples
-    image = Image.fromarray(samples[:, :, 0] if picture.channels == 1 else samples)
-    if not FORMATS[format].grey and picture.channels < 3:
-        image = image.convert("RGBA" if picture.has_alpha else "RGB")
     stream = io.BytesIO()
-    image.save(stream, format=format, **_save_options(picture, format, quality))
+    try:
+        image = Image.fromarray(samples[:, :, 0] if picture.channels == 1 else samples)
+        if not FORMATS[format].grey and picture.channels < 3:
+            image = image.convert("RGBA" if picture.has_alpha else "RGB")
+        image.save(stream, format=format, **_save_options(picture, format, quality))
+    except DAMAGE as error:
+        raise ImageError(f"cannot be written as {format}: {error}") from error
     return stream.getvalue()
 
 
@@ -200,22 +193,24 @@ def check_holds(format: str, width: int, height: int) -> None:  # noqa: A002
 
 @contextlib.contextmanager
 def _opened(source: Path | IO[bytes]) -> Iterator[Image.Image]:
-    try:
-        with warnings.catch_warnings():
-            # Between Pillow's warning size and its refusal (179 megapixels) pictures are welcome.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with warnings.catch_warnings():
+        # Pictures between Pillow's warning size and its refusal (179 megapixels) are welcome, and
+        # what it has to say about odd EXIF blocks helps nobody.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        try:
             Image.init()  # all plugins, so that naming formats finds them
             image = Image.open(source, formats=list(FORMATS))
-    except UnidentifiedImageError as error:
-        raise ImageError("not a picture in a format that hfdiff reads") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"the picture claims more pixels than is safe to decode: {error}"
-        ) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    with image:
-        yield image
+        except UnidentifiedImageError as error:
+            raise ImageError("not a picture in a format that hfdiff reads") from error
+        except Image.DecompressionBombError as error:
+            raise ImageError(
+                f"the picture claims more pixels than is safe to decode: {error}"
+            ) from error
+        except DAMAGE as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ImageError(f"cannot be read: {reason}") from error
+        with image:
+            yield image
 
 
 def _format_of(image: Image.Image) -> str:
@@ -236,11 +231,25 @@ def _bits(image: Image.Image) -> int:
 
 def _notes_on(image: Image.Image) -> tuple[str, ...]:
     notes = []
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        notes.append(f"first of {getattr(image, 'n_frames', 1)} frames or pages")
+    if image.format != "MPO" and (frames := _frames(image)) > 1:
+        notes.append(f"first of {frames} frames or pages")
     if image.mode == "CMYK":
         notes.append("CMYK converted to RGB")
     return tuple(notes)
+
+
+def _frames(image: Image.Image) -> int:
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except DAMAGE:  # a later frame is broken; the first is all that is wanted
+        return 1
+
+
+def _mend_transparency(image: Image.Image) -> None:
+    """Pillow widens grey of 2 or 4 bits to 8, but not the grey that means transparent."""
+    raw = str(image.tile[0][3]) if image.format == "PNG" and image.tile else ""  # type: ignore[attr-defined]
+    if raw in _GREY_STEPS and isinstance(image.info.get("transparency"), int):
+        image.info["transparency"] *= _GREY_STEPS[raw]
 
 
 def _plain_mode(image: Image.Image) -> Image.Image:
@@ -250,32 +259,8 @@ def _plain_mode(image: Image.Image) -> Image.Image:
     return image.convert("RGBA" if transparent else "RGB")
 
 
-def _metadata(image: Image.Image) -> Metadata:
-    exif = image.getexif()
-    exif.pop(ExifTags.Base.Orientation, None)
-    if image.format == "TIFF":  # there EXIF shares its list with how the samples are stored
-        for tag in [tag for tag in exif if tag not in _DESCRIPTIVE]:
-            del exif[tag]
-    exif._ifds.pop(_THUMBNAIL, None)
-    xmp = image.info.get("xmp")
-    icc = None if image.mode == "CMYK" else image.info.get("icc_profile")
-    dpi = image.info.get("dpi")
-    return Metadata(
-        icc=icc or None,
-        exif=exif.tobytes() if len(exif) else None,
-        xmp=xmp if isinstance(xmp, bytes) else None,
-        dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
-    )
-
-
 def _save_options(picture: Picture, format: str, quality: int | None) -> dict[str, Any]:  # noqa: A002
-    metadata = picture.metadata
-    kept = {"icc_profile": metadata.icc, "exif": metadata.exif}
-    options: dict[str, Any] = {key: value for key, value in kept.items() if value is not None}
-    if metadata.dpi is not None and format in ("PNG", "JPEG", "TIFF"):
-        options["dpi"] = metadata.dpi
-    if metadata.xmp is not None and format in ("PNG", "JPEG", "WEBP", "AVIF"):
-        options["xmp"] = metadata.xmp
+    options = metadata_options(picture.metadata, format)
     match format:
         case "PNG":
             options["compress_level"] = 3
@@ -285,7 +270,9 @@ def _save_options(picture: Picture, format: str, quality: int | None) -> dict[st
             lossless = quality is None and picture.lossless
             options |= {"lossless": lossless, "quality": quality or _JPEG_QUALITY}
         case "AVIF":
-            options |= {"quality": quality or _JPEG_QUALITY, "subsampling": "4:4:4"}
+            subsampling = "4:0:0" if picture.channels == 1 else "4:4:4"
+            options |= {"quality": quality or _JPEG_QUALITY, "subsampling": subsampling}
         case "TIFF":
-            options["compression"] = "tiff_deflate"
+            # Pillow cannot compress and write blocks inside EXIF at once; data before size.
+            options["compression"] = "raw" if has_blocks(picture.metadata) else "tiff_deflate"
     return options
