@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +160,37 @@ def test_standard_input_to_standard_output(tmp_path):
     (tmp_path / "b.png").write_bytes(done.stdout)
     with Image.open(tmp_path / "b.png") as better:
         assert (better.format, better.size) == ("PNG", (160, 120))
+
+
+def test_a_file_to_standard_output_and_standard_input_to_a_file(tmp_path):
+    source = picture(tmp_path / "a.png")
+
+    to_stdout = run("upscale", source, "-o", "-")
+    run("upscale", "-", "-o", tmp_path / "b.png", stdin=source.read_bytes())
+
+    assert (tmp_path / "b.png").read_bytes() == to_stdout.stdout
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.png"]
+    both = run("upscale", source, source, "-o", "-", expect=2)
+    assert "- stands for one picture" in both.stderr.decode()
+
+
+def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path):
+    for number in range(40):
+        picture(tmp_path / "in" / f"{number:02}.png", width=300, height=300)
+    command = [str(HFDIFF), "upscale", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    while not list((tmp_path / "out").glob("0*.png")):
+        time.sleep(0.05)
+
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert b"interrupted; what is done is kept" in error
+    assert b"Traceback" not in error
+    for path in (tmp_path / "out").iterdir():
+        with Image.open(path) as whole:
+            whole.load()
 
 
 def test_flags_of_other_tools_mean_the_same(tmp_path):

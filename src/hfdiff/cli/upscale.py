@@ -121,8 +121,10 @@ def upscale(
     )
     report = _Report(as_json=as_json, quiet=quiet)
     load = {"model": model, "device": _device_name(device), "dtype": dtype}
-    if paths == ["-"]:
-        _upscale_stream(naming, options, load, quality)
+    if "-" in (*paths, str(output)):
+        if len(paths) > 1:
+            raise SettingsError(f"- stands for one picture, got {len(paths)} inputs")
+        _upscale_stream(paths[0], naming, options, load, quality)
     else:
         _upscale_files(paths, naming, options, load, quality, report)
 
@@ -160,15 +162,15 @@ def _upscale_files(
 
 
 def _upscale_stream(
-    naming: "Naming", options: Any, load: dict[str, Any], quality: int | None
+    source: str, naming: "Naming", options: Any, load: dict[str, Any], quality: int | None
 ) -> None:
-    """One picture from standard input to standard output, or to the file named by -o."""
+    """One picture where - stands for standard input, or for standard output, or both."""
     import io
 
     from hfdiff.imaging.files import FORMATS, encode_picture, read_picture, write_picture
     from hfdiff.upscaling.upscaler import Upscaler
 
-    picture = read_picture(io.BytesIO(sys.stdin.buffer.read()))
+    picture = read_picture(io.BytesIO(sys.stdin.buffer.read()) if source == "-" else Path(source))
     wanted = naming.format or picture.format
     if not FORMATS[wanted].writable or (picture.has_alpha and not FORMATS[wanted].alpha):
         wanted = "PNG"
