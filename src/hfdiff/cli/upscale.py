@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -201,6 +202,9 @@ class _Report:
         self._bar: Any = None
         self._task: Any = None
         self._done = 0
+        self._total = 0
+        self._megapixels = 0.0
+        self._began = time.monotonic()
 
     def begin(self, summary: str, total: int, ignored: int) -> None:
         """Say what runs where, and show a bar where a person is looking."""
@@ -215,20 +219,22 @@ class _Report:
 
             columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._total, self._began = total, time.monotonic()
             self._task = self._bar.add_task(f"0/{total}", total=float(total))
             self._bar.start()
 
     def progress(self, job: "Job", done: int, tiles: int) -> None:
         """Tiles of the current picture."""
         if self._bar is not None:
-            self._bar.update(
-                self._task, completed=self._done + done / tiles, description=job.source.name
-            )
+            rate = self._megapixels / max(time.monotonic() - self._began, 1e-9)
+            text = f"{self._done}/{self._total}  {job.source.name}  {rate:.2f} MP/s"
+            self._bar.update(self._task, completed=self._done + done / tiles, description=text)
 
     def add(self, record: "Record") -> None:
         """One picture is settled."""
         self.count[record.status] += 1
         self._done += record.status == "done"
+        self._megapixels += record.output_width * record.output_height / 1e6
         if record.status == "failed":
             self._failures.append(record)
         if self._as_json:
