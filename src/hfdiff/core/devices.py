@@ -15,13 +15,14 @@ def resolve_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         return torch.device(_best())
+    hint = "use auto, cpu, cuda:0 or mps"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise SettingsError(
-            f"{name!r} is no device", hint="use auto, cpu, cuda:0 or mps"
-        ) from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SettingsError(f"{name!r} is no device", hint=hint) from error
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise SettingsError(f"device {name} is not one that hfdiff runs on", hint=hint)
+    if device.type == "cuda" and not 0 <= (device.index or 0) < torch.cuda.device_count():
         raise SettingsError(f"device {name} is not on this machine", hint="use --device cpu")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise SettingsError("device mps is not on this machine", hint="use --device cpu")
