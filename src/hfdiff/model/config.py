@@ -54,6 +54,14 @@ class ModelConfig:
                 f"latents must lie on the lq grid: scale {self.scale} needs a codec of that "
                 f"factor, got {self.codec.factor}"
             )
+        for name, value, least in (
+            ("tile", self.tile, 1),
+            ("overlap", self.overlap, 0),
+            ("halo", self.halo, 0),
+            ("multiple", self.multiple, 1),
+        ):
+            if value < least:
+                raise SettingsError(f"{name} must be at least {least}, got {value}")
 
     @property
     def multiple(self) -> int:
