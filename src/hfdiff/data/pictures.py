@@ -1,6 +1,8 @@
 """Pictures for training: found in folders or lists, checked once, kept in memory or read again."""
 
 import logging
+import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,30 +18,41 @@ _log = logging.getLogger(__name__)
 def list_pictures(roots: Iterable[str | Path]) -> list[Path]:
     """Every picture below folders, named in ``.txt`` lists (one path a line), or named itself.
 
-    Lists take comments (#), blank lines and paths relative to the list.
+    Lists take comments (#), blank lines, any line ending, and paths relative to the list. A
+    picture that is named twice is there once.
 
     Raises:
-        SettingsError: when a root or a listed file does not exist, or nothing is found.
+        SettingsError: when a root or a listed file does not exist, or a root holds nothing.
     """
-    found: list[Path] = []
+    found: dict[str, Path] = {}
     for root in map(Path, roots):
-        if root.is_dir():
-            files = sorted(path for path in root.rglob("*") if path.is_file())
-            found += [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
-        elif root.suffix == ".txt" and root.is_file():
-            found += _listed(root)
-        elif root.is_file():
-            found.append(root)
-        else:
-            raise SettingsError(f"training data {root} does not exist")
+        pictures = _below(root)
+        if not pictures:
+            raise SettingsError(f"no pictures in {root}")
+        for path in pictures:
+            found.setdefault(os.path.abspath(path), path)  # noqa: PTH100  (links stay as named)
     if not found:
-        raise SettingsError(f"no pictures in {', '.join(str(root) for root in roots)}")
-    return list(dict.fromkeys(found))
+        raise SettingsError("no folder, list or file of pictures is named")
+    return list(found.values())
+
+
+def _below(root: Path) -> list[Path]:
+    if root.is_dir():
+        files = sorted(path for path in root.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+        return [path for path in files if path.is_file()]
+    if root.suffix.lower() == ".txt" and root.is_file():
+        return _listed(root)
+    if root.is_file():
+        return [root]
+    raise SettingsError(f"training data {root} does not exist")
 
 
 def _listed(path: Path) -> list[Path]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"the list {path} must be UTF-8 text: {error}") from error
     found = []
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         if not text or text.startswith("#"):
@@ -57,17 +70,20 @@ class PictureSet:
     Args:
         roots: Folders, lists, files.
         least_side: Pictures with a shorter side are left out and counted.
-        in_memory: Keep decoded pictures; else each is decoded when asked for.
+        in_memory: Keep decoded pictures; else each is decoded when asked for, and a file that is
+            whole at its head and broken behind it is met only then.
 
     Attributes:
         paths: What can be used, in a fixed order.
-        skipped: What cannot, with the reason.
+        sizes: (width, height) in pixels of each.
+        skipped: What cannot be used, with the reason.
     """
 
     def __init__(
         self, roots: Iterable[str | Path], *, least_side: int, in_memory: bool = True
     ) -> None:
         self.paths: list[Path] = []
+        self.sizes: list[tuple[int, int]] = []
         self.skipped: dict[Path, str] = {}
         self._kept: dict[int, NDArray[np.uint8]] = {}
         for path in list_pictures(roots):
@@ -77,16 +93,33 @@ class PictureSet:
                 f"none of {len(self.skipped)} pictures can be used: "
                 f"{next(iter(self.skipped.values()))}"
             )
-        if self.skipped:
-            _log.warning("%d of the pictures are left out", len(self.skipped))
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """``[H, W, 3]`` uint8 of one picture."""
+        """``[H, W, 3]`` uint8 of one picture.
+
+        Raises:
+            ImageError: when the file has become unreadable.
+        """
         kept = self._kept.get(index)
         return _read_rgb(self.paths[index]) if kept is None else kept
+
+    def report(self) -> list[str]:
+        """What is used and what is left out and why, as lines for people."""
+        sides = sorted(min(size) for size in self.sizes)
+        megapixels = sum(width * height for width, height in self.sizes) / 1e6
+        kept = sum(picture.nbytes for picture in self._kept.values()) / 2**20
+        place = f"{kept:.0f} MiB of memory" if self._kept else "read when needed"
+        lines = [
+            f"{len(self)} pictures, {megapixels:.1f} megapixels, shorter sides {sides[0]} to "
+            f"{sides[-1]} (median {sides[len(sides) // 2]}), {place}"
+        ]
+        first = {reason: path for path, reason in reversed(self.skipped.items())}
+        for reason, count in Counter(self.skipped.values()).most_common():
+            lines.append(f"{count} left out: {reason} ({first[reason]})")
+        return lines
 
     def _consider(self, path: Path, least_side: int, in_memory: bool) -> None:
         try:
@@ -96,9 +129,11 @@ class PictureSet:
                 return
             if in_memory:
                 self._kept[len(self.paths)] = _read_rgb(path)
-            self.paths.append(path)
         except ImageError as error:
             self.skipped[path] = str(error)
+            return
+        self.paths.append(path)
+        self.sizes.append((header.width, header.height))
 
 
 def _read_rgb(path: Path) -> NDArray[np.uint8]:
