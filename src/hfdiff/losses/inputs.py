@@ -36,7 +36,9 @@ class DistillInputs:
     Attributes:
         gt_pm1: ``[B, 3, H, W]``.
         x_0_gt: Latent of the gt ``[B, C, h, w]``, without gradient.
+        y: Latent of the lq, without gradient.
         x_T: The noisy start, without gradient.
+        prior_std: Standard deviation of x_T around y.
         teacher: Follows the teacher's deterministic path from x_T to its clean latent.
         student: What is trained.
         branch: On which of the student's outputs the image terms act (spec 11).
@@ -44,7 +46,9 @@ class DistillInputs:
 
     gt_pm1: Tensor
     x_0_gt: Tensor
+    y: Tensor
     x_T: Tensor
+    prior_std: float
     teacher: Callable[[Tensor], Tensor]
     student: Student
     branch: Branch = "distill"
@@ -66,11 +70,18 @@ class DistillInputs:
         return self.student.predict_x_T(self.x_0_teacher)
 
     @cached_property
+    def x_T_gt(self) -> Tensor:
+        """The student's noisy start from the gt's latent, with gradient (Alg. 1 line 9)."""
+        return self.student.predict_x_T(self.x_0_gt)
+
+    @cached_property
     def x_0_consistent(self) -> Tensor:
         """Clean latent of the gt, to a noisy start and back (Eq. 8, Alg. 1 lines 9, 10).
 
         The first direction is without gradient, as in SinSR's code (facts e.3 step 5).
         """
+        if "x_T_gt" in vars(self):  # a term has asked for it with its gradient: computed already
+            return self.student.predict_x_0(self.x_T_gt.detach())
         with torch.no_grad():
             x_T_gt = self.student.predict_x_T(self.x_0_gt)
         return self.student.predict_x_0(x_T_gt)

@@ -4,10 +4,16 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hfdiff.losses import perceptual
-from hfdiff.losses.distill import consistency_loss, distill_loss, inverse_loss, l1_loss
+from hfdiff.losses.distill import (
+    consistency_loss,
+    covariance_loss,
+    distill_loss,
+    inverse_loss,
+    l1_loss,
+)
 from hfdiff.losses.inputs import DistillInputs
 from hfdiff.nn.features import VGG16, Lpips, Trunk
 from hfdiff.nn.pretrained import load_lpips, load_trunk
@@ -42,6 +48,10 @@ class FrozenNets:
         """VGG16 up to relu2_2."""
         return load_trunk(VGG16, stages=perceptual.VGG_STAGES).to(self._device)
 
+    def loaded(self) -> list[nn.Module]:
+        """The networks that a term has asked for."""
+        return [network for network in vars(self).values() if isinstance(network, nn.Module)]
+
 
 def _lpips_term(frozen: FrozenNets) -> Loss:
     network = frozen.lpips
@@ -56,6 +66,7 @@ def _vgg_term(frozen: FrozenNets) -> Loss:
 LOSSES: Mapping[str, Callable[[FrozenNets], Loss]] = {
     "distill": lambda frozen: distill_loss,  # noqa: ARG005  (Eq. 3)
     "inv": lambda frozen: inverse_loss,  # noqa: ARG005  (Eq. 7)
+    "cov": lambda frozen: covariance_loss,  # noqa: ARG005  (before con, which then costs less)
     "con": lambda frozen: consistency_loss,  # noqa: ARG005  (Eq. 8)
     "l1": lambda frozen: l1_loss,  # noqa: ARG005
     "vgg": _vgg_term,
