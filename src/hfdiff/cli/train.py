@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+INTERRUPTED = 130
+
 
 def train(
     stage: Annotated[str, typer.Argument(help="autoencoder, teacher or distill.")],
@@ -27,10 +29,13 @@ def train(
     """Train a stage of a model.
 
     Example: hfdiff train teacher --preset tiny start=ae.safetensors data.root=[photos] out=run
+
+    SIGTERM and Ctrl-C let the current step end, save, and say how to go on: exit codes 0 and 130.
     """
     from hfdiff.core.settings import to_yaml
     from hfdiff.training.run import resolve
     from hfdiff.training.run import train as run_stage
+    from hfdiff.training.stopping import StoppedError
 
     settings = resolve(stage, preset, config, overrides or [])
     if print_config:
@@ -41,14 +46,44 @@ def train(
         import torch
 
         torch.set_num_threads(threads)
-    typer.echo(run_stage(stage, settings, device=device, resume=resume))
+    try:
+        path = run_stage(stage, settings, device=device, resume=resume)
+    except StoppedError as stopped:
+        if _speaks():
+            typer.echo(f"{stopped}\ngo on with: {_resuming()}", err=True)
+        raise typer.Exit(_exit_code(stopped.signal_number)) from stopped
+    if _speaks():
+        typer.echo(path)
+
+
+def _speaks() -> bool:
+    """Whether this is the first of the processes of a run."""
+    import os
+
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _exit_code(signal_number: int | None) -> int:
+    import signal
+
+    return INTERRUPTED if signal_number == signal.SIGINT else 0
+
+
+def _resuming() -> str:
+    """The command that was given, with --resume."""
+    import shlex
+    import sys
+
+    given = [word for word in sys.argv[1:] if word not in ("--resume", "--auto_resume")]
+    return shlex.join(["hfdiff", *given, "--resume"])
 
 
 def _log_to_stderr() -> None:
     import logging
     import sys
 
+    level = logging.INFO if _speaks() else logging.WARNING
     logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+        level=level, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
     )
     logging.getLogger("PIL").setLevel(logging.WARNING)

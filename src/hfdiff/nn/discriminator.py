@@ -29,6 +29,11 @@ class DiscriminatorConfig:
                 f"got {self.width} and {self.layers}"
             )
 
+    @property
+    def least_side(self) -> int:
+        """Shortest side of a picture that leaves one logit."""
+        return 3 * 2**self.layers
+
 
 class PatchDiscriminator(nn.Module):
     """``[B, 3, H, W]`` in [-1, 1] to logits ``[B, 1, h, w]``, high for real pictures."""

@@ -1,12 +1,17 @@
 """The run's numbers: a CSV of (step, name, value), which is the source of truth, and a line."""
 
+import contextlib
 import csv
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from hfdiff.core.files import replacing
 
 _log = logging.getLogger(__name__)
 _HEAD = ("step", "name", "value")
+
+Row = tuple[int, str, float]
 
 
 class RunLog:
@@ -20,24 +25,48 @@ class RunLog:
     def __init__(self, path: Path, step: int) -> None:
         self._path = path
         kept = [row for row in read_log(path) if row[0] <= step] if path.exists() else []
-        with path.open("w", newline="", encoding="utf-8") as stream:
+        self._validated = {row[0] for row in kept if row[1].startswith("validation/")}
+        with (
+            replacing(path) as scratch,
+            scratch.open("w", newline="", encoding="utf-8") as stream,
+        ):
             writer = csv.writer(stream)
             writer.writerow(_HEAD)
-            writer.writerows(kept)
+            writer.writerows(_texts(kept))
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         """Write values under their names."""
         with self._path.open("a", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows((step, name, f"{v:.6g}") for name, v in values.items())
+            csv.writer(stream).writerows(_texts((step, name, v) for name, v in values.items()))
 
-    def say(self, step: int, steps: int, values: Mapping[str, float]) -> None:
-        """One stable line for people."""
+    def say(self, step: int, steps: int, values: Mapping[str, float], left: str = "") -> None:
+        """One stable line for people; ``left`` is the time that the rest will take."""
         text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        _log.info("step %d/%d  %s", step, steps, text)
+        _log.info("step %d/%d  %s%s", step, steps, text, f"  {left} left" if left else "")
+
+    def has_validation(self, step: int) -> bool:
+        """Whether the file that was found holds the validation of a step."""
+        return step in self._validated
 
 
-def read_log(path: Path) -> list[tuple[int, str, float]]:
-    """All rows of a ``metrics.csv``; a torn last line is left out."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = [row for row in csv.reader(stream) if len(row) == len(_HEAD) and row[0].isdecimal()]
-    return [(int(step), name, float(value)) for step, name, value in rows]
+def read_log(path: Path) -> list[Row]:
+    """All rows of a ``metrics.csv``; torn lines are left out."""
+    rows: list[Row] = []
+    with path.open(newline="", encoding="utf-8", errors="replace") as stream:
+        for row in csv.reader(line.replace("\0", "") for line in stream):
+            if len(row) == len(_HEAD) and row[0].isdecimal():
+                with contextlib.suppress(ValueError):
+                    rows.append((int(row[0]), row[1], float(row[2])))
+    return rows
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``40 s``, ``12 min`` or ``3 h 05 min``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _texts(rows: Iterable[Row]) -> Iterable[tuple[int, str, str]]:
+    return ((step, name, f"{value:.6g}") for step, name, value in rows)

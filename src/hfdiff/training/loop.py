@@ -6,11 +6,9 @@ what an undisturbed one computes, to the bit on a CPU with the same number of th
 
 import contextlib
 import logging
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import cast
 
 import torch
@@ -18,20 +16,19 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from hfdiff.core.errors import HFDiffError
+from hfdiff.core.errors import ResourceError, SettingsError
 from hfdiff.core.files import replacing
 from hfdiff.core.rng import derive
 from hfdiff.core.settings import to_yaml
 from hfdiff.data.batches import Batch, PairBatches, batch_loader
-from hfdiff.training.log import RunLog
+from hfdiff.training import finite, start
+from hfdiff.training.buffers import HeldBuffers
+from hfdiff.training.log import RunLog, duration
 from hfdiff.training.stage import Phase, Stage
-from hfdiff.training.state import load_newest, save_checkpoint
+from hfdiff.training.state import load_newest, save_checkpoint, tidy
+from hfdiff.training.stopping import StoppedError, StopWish
 
 _log = logging.getLogger(__name__)
-
-
-class NotFiniteError(HFDiffError, ArithmeticError):
-    """A term became NaN or infinite; the last checkpoint is intact."""
 
 
 class Trainer:
@@ -52,45 +49,68 @@ class Trainer:
         )
         for frozen in stage.frozen():
             _placed(frozen, accelerator).eval().requires_grad_(requires_grad=False)
+        self.networks.train().requires_grad_(requires_grad=True)
         average = moving_average(self.settings.ema, warm_up=self.settings.ema_warmup)
         self.averaged = AveragedModel(self.networks, multi_avg_fn=average)
+        # The average starts as the start weights (facts e.6); torch's would start one step later.
+        self.averaged.n_averaged.fill_(1)
         self.optimisers = {phase.name: self._optimiser(phase) for phase in stage.phases}
-        self._stop = False
+        self._wish = StopWish()
+        self._saved = -1
+        self._pace = _Pace(self.settings.batch)
 
     def run(self, batches: PairBatches, *, resume: bool = False) -> Path:
         """Train, with checkpoints and validation on the way; returns the exported model file.
 
         Raises:
-            NotFiniteError: when a term is no finite number, naming it and the batch's pictures.
+            NotFiniteError: when a number is not finite, naming the term and the batch's pictures.
+            StoppedError: when a signal or `stop` asked for an end; the state is saved.
+            ResourceError: when the disk has no room.
         """
         self.out.mkdir(parents=True, exist_ok=True)
         step = self._load() if resume else 0
+        log = self._begin(step) if self.accelerator.is_main_process else None
+        with self._wish.listening():
+            if resume and log is not None and not log.has_validation(step):
+                self._validate(step, log)  # it was due, and the end of the run came first
+            with contextlib.closing(self._batches(batches, step)) as loaded:
+                for batch in loaded:
+                    values = self._shared(self._step(step, batch))
+                    step += 1
+                    if log is not None:
+                        self._record(step, values, log)
+                    self._after(step, log)
+                    if self._agreed_to_stop():
+                        self._save(step)
+                        raise StoppedError(step, self._wish.signal_number)
+            self._save(step)
+        return self._export(step)
+
+    def stop(self) -> None:
+        """Save after the current step and end the run."""
+        self._wish.is_wished = True
+
+    def _begin(self, step: int) -> RunLog:
+        """Say and write down what is about to run."""
+        state = [*self.networks.parameters(), *self.averaged.parameters()]
+        moments = 2 * sum(parameter.nbytes for parameter in self.networks.parameters())
+        size = moments + sum(tensor.nbytes for tensor in state)
+        start.check_room(self.out, size * (self.settings.keep + 1))
         with replacing(self.out / "config.yaml") as scratch:
             scratch.write_text(to_yaml(self.settings), encoding="utf-8")
+        start.write_environment(
+            self.out, step, self.settings, self.accelerator.device, self.accelerator.num_processes
+        )
+        for line in start.report(self.stage, self.accelerator.num_processes):
+            _log.info("%s", line)
         log = RunLog(self.out / "metrics.csv", step)
-        loader = batch_loader(batches, step, self.settings.iterations, self.settings.data.workers)
-        with _terminated(self):
-            begin, since = time.perf_counter(), step
-            for batch in loader:
-                values = self._step(step, batch.to(self.accelerator.device))
-                step += 1
-                if step % self.settings.log_every == 0 or step == self.settings.iterations:
-                    spent = time.perf_counter() - begin
-                    values["samples_per_second"] = (
-                        (step - since) * self.settings.batch / max(spent, 1e-9)
-                    )
-                    log.add(step, values)
-                    log.say(step, self.settings.iterations, values)
-                    begin, since = time.perf_counter(), step
-                self._after(step, log)
-                if self._stop:
-                    self._save(step)
-                    raise KeyboardInterrupt
-        self._save(step)
-        return self._export(step)
+        log.add(step, {f"weight/{name}": w for name, w in self.stage.weights().items()})
+        return log
 
     def _optimiser(self, phase: Phase) -> torch.optim.AdamW:
         parameters = [p for name in phase.networks for p in self.networks[name].parameters()]
+        if not parameters:
+            raise SettingsError(f"phase {phase.name} has nothing to train")
         wanted = self.settings.optimiser
         return torch.optim.AdamW(
             parameters,
@@ -98,6 +118,15 @@ class Trainer:
             betas=wanted.betas,
             weight_decay=wanted.weight_decay,
         )
+
+    def _batches(self, batches: PairBatches, step: int) -> Generator[Batch]:
+        """This process's batches from ``step`` on, on its device; the pace is taken meanwhile."""
+        last, workers = self.settings.iterations, self.settings.data.workers
+        with contextlib.closing(batch_loader(batches, step, last, workers)) as loader:
+            self._pace.start()
+            for batch in loader:
+                yield batch.to(self.accelerator.device)
+                self._pace.start()
 
     def _step(self, step: int, batch: Batch) -> dict[str, float]:
         """One optimiser step of every phase that is due; its numbers for the log."""
@@ -112,37 +141,50 @@ class Trainer:
             optimiser.param_groups[0]["lr"] = rate
             optimiser.zero_grad(set_to_none=True)
             values |= self._accumulate(step, phase, batch)
-            values[f"{phase.name}/gradient_norm"] = self._share_and_clip(optimiser)
+            norm = self._share_and_clip(optimiser)
+            if not norm < float("inf"):
+                raise self._gradient_error(step, phase, batch)
+            values[f"{phase.name}/gradient_norm"] = norm
             optimiser.step()
         self.averaged.update_parameters(self.networks)
+        self._pace.stop()
         return values
 
     def _accumulate(self, step: int, phase: Phase, batch: Batch) -> dict[str, float]:
         """Gradients of one phase over micro-batches; the means of its raw terms."""
-        size = self.settings.micro_batch or len(batch)
         means: dict[str, float] = {}
         every = self.settings.norms_every
-        for start in range(0, len(batch), size):
-            part = batch.part(start, min(start + size, len(batch)))
+        weights = self.stage.weights()
+        trained = [name in phase.networks for name in self.networks]
+        networks = list(zip(trained, self.networks.values(), strict=True))
+        buffers = HeldBuffers([n for t, n in networks if t], [n for t, n in networks if not t])
+        for number, part in enumerate(self._parts(batch)):
             share = len(part) / len(batch)
-            with self.accelerator.autocast():
-                terms = self.stage.losses(phase.name, part, self._generator(step, phase, start))
-            _check_finite(terms, part, step)
-            if every and step % every == 0 and start == 0:
-                means |= self._norms(phase, terms)
-            weights = self.stage.weights()
+            terms = self._terms(step, phase, part)
+            finite.check_terms(terms, part, self.networks, step=step)
+            if every and step % every == 0 and number == 0:
+                norms = self._norms(terms).items()
+                means |= {f"{phase.name}/norm_of/{name}": norm for name, norm in norms}
             total = sum((weights[name] * term for name, term in terms.items()), torch.tensor(0.0))
             self.accelerator.backward(total * share)
+            buffers.take(share)
             for name, term in terms.items():
                 means[name] = means.get(name, 0.0) + share * float(term.detach())
+        buffers.settle(self._mean_over_processes)
         return means
 
-    def _generator(self, step: int, phase: Phase, start: int) -> torch.Generator:
-        rank = self.accelerator.process_index
-        seed = derive(self.settings.seed, "step", step, phase.name, rank, start)
-        return torch.Generator().manual_seed(seed)
+    def _parts(self, batch: Batch) -> Iterator[Batch]:
+        size = self.settings.micro_batch or len(batch)
+        for begin in range(0, len(batch), size):
+            yield batch.part(begin, min(begin + size, len(batch)))
 
-    def _norms(self, phase: Phase, terms: Mapping[str, Tensor]) -> dict[str, float]:
+    def _terms(self, step: int, phase: Phase, part: Batch) -> Mapping[str, Tensor]:
+        # One seed for all parts and processes: stages draw for the whole batch and take their rows.
+        seed = derive(self.settings.seed, "step", step, phase.name)
+        with self.accelerator.autocast():
+            return self.stage.losses(phase.name, part, torch.Generator().manual_seed(seed))
+
+    def _norms(self, terms: Mapping[str, Tensor]) -> dict[str, float]:
         """Gradient norm of every weighted term on its own, to see which one rules."""
         parameters = [p for p in self.networks.parameters() if p.requires_grad]
         norms = {}
@@ -152,29 +194,71 @@ class Trainer:
                 continue
             grads = torch.autograd.grad(weighted, parameters, retain_graph=True, allow_unused=True)
             squares = [g.float().square().sum() for g in grads if g is not None]
-            norms[f"{phase.name}/norm_of/{name}"] = float(torch.stack(squares).sum().sqrt())
+            norms[name] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
         return norms
+
+    def _gradient_error(self, step: int, phase: Phase, batch: Batch) -> finite.NotFiniteError:
+        """Which term's gradient is not finite: each is computed again, on its own."""
+        for part in self._parts(batch):
+            norms = self._norms(self._terms(step, phase, part))
+            spoilt = [name for name, norm in norms.items() if not norm < float("inf")]
+            if spoilt:
+                return finite.gradient_error(phase.name, spoilt, part, step=step)
+        return finite.gradient_error(phase.name, [], batch, step=step)
 
     def _share_and_clip(self, optimiser: torch.optim.Optimizer) -> float:
         """Average gradients over processes, clip them, and give their norm before clipping."""
         parameters = [p for p in optimiser.param_groups[0]["params"] if p.grad is not None]
-        if self.accelerator.num_processes > 1:
-            for parameter in parameters:
-                parameter.grad = self.accelerator.reduce(parameter.grad, reduction="mean")
+        for parameter in parameters:
+            parameter.grad = self._mean_over_processes(cast(Tensor, parameter.grad))
         limit = self.settings.optimiser.clip or float("inf")
         return float(torch.nn.utils.clip_grad_norm_(parameters, limit))
 
-    def _after(self, step: int, log: RunLog) -> None:
-        settings = self.settings
-        if settings.checkpoint_every and step % settings.checkpoint_every == 0:
+    def _mean_over_processes(self, tensor: Tensor) -> Tensor:
+        if self.accelerator.num_processes == 1:
+            return tensor
+        return cast(Tensor, self.accelerator.reduce(tensor, reduction="mean"))
+
+    def _shared(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Numbers of one step, averaged over processes."""
+        if self.accelerator.num_processes == 1:
+            return dict(values)
+        device = self.accelerator.device
+        mine = torch.tensor(list(values.values()), dtype=torch.float32, device=device)
+        return dict(zip(values, self._mean_over_processes(mine).tolist(), strict=True))
+
+    def _agreed_to_stop(self) -> bool:
+        """Whether any process was asked to stop: signals reach them in different steps."""
+        wished = torch.tensor(float(self._wish.is_wished), device=self.accelerator.device)
+        return bool(self._mean_over_processes(wished) > 0)
+
+    def _record(self, step: int, values: dict[str, float], log: RunLog) -> None:
+        """Every step into the CSV, every so manieth to people."""
+        rate = values.pop("learning_rate")
+        if step % self.settings.log_every == 0 or step == self.settings.iterations:
+            values |= {"learning_rate": rate, "samples_per_second": self._pace.samples_per_second}
+            shown = {name: value for name, value in values.items() if "/norm_of/" not in name}
+            left = duration(self._pace.seconds_for(self.settings.iterations - step))
+            log.say(step, self.settings.iterations, shown, left)
+        log.add(step, values)
+
+    def _after(self, step: int, log: RunLog | None) -> None:
+        every = self.settings.checkpoint_every
+        if every and step % every == 0:
             self._save(step)
-        last = step == settings.iterations
-        if settings.validate_every and (step % settings.validate_every == 0 or last):
-            with torch.random.fork_rng(devices=[]):
-                metrics = self.stage.validate(self._average(), self.out / "samples" / f"{step:08d}")
+        if log is not None:
+            self._validate(step, log)
+
+    def _validate(self, step: int, log: RunLog) -> None:
+        every, last = self.settings.validate_every, step == self.settings.iterations
+        if not every or step == 0 or self._wish.is_wished or (step % every and not last):
+            return
+        with self._wish.breakable(), torch.random.fork_rng(devices=[]):
+            metrics = self.stage.validate(self._average(), self.out / "samples" / f"{step:08d}")
             values = {f"validation/{name}": value for name, value in metrics.items()}
-            log.add(step, values)
-            log.say(step, settings.iterations, values)
+            if values:
+                log.add(step, values)
+                log.say(step, self.settings.iterations, values)
 
     def _average(self) -> Mapping[str, nn.Module]:
         return dict(cast(nn.ModuleDict, self.averaged.module).items())
@@ -183,20 +267,44 @@ class Trainer:
         return {"networks": self.networks, "averaged": self.averaged}
 
     def _save(self, step: int) -> None:
-        if self.accelerator.is_main_process:
+        """Write a checkpoint, unless the newest one is of this very step.
+
+        Raises:
+            NotFiniteError: when the weights are not worth keeping.
+            ResourceError: when it cannot be written; the one before is intact.
+        """
+        if step == self._saved or not self.accelerator.is_main_process:
+            return
+        finite.check_weights(self._modules(), step=step)
+        folder = self.out / "checkpoints"
+        settings = to_yaml(self.settings)
+        try:
             save_checkpoint(
-                self.out / "checkpoints",
+                folder,
                 step,
                 self._modules(),
                 self.optimisers,
                 keep=self.settings.keep,
-                settings=to_yaml(self.settings),
+                settings=settings,
             )
+        except OSError as error:
+            raise ResourceError(
+                f"the checkpoint of step {step} cannot be written below {folder}: {error}",
+                hint="the one before it is intact: make room, then --resume",
+            ) from error
+        self._saved = step
 
     def _load(self) -> int:
-        step = load_newest(self.out / "checkpoints", self._modules(), self.optimisers)
-        _log.info("resuming after step %d", step)
-        return step
+        folder = self.out / "checkpoints"
+        restored = load_newest(folder, self._modules(), self.optimisers)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            tidy(folder, restored.step)
+            for line in start.changes(restored.settings, self.settings):
+                _log.warning("other than in the checkpoint: %s", line)
+            _log.info("resuming after step %d", restored.step)
+        self._saved = restored.step or -1
+        return restored.step
 
     def _export(self, step: int) -> Path:
         path = self.out / "model.safetensors"
@@ -207,12 +315,33 @@ class Trainer:
             "seed": self.settings.seed,
             "start": Path(self.settings.start).name,
         }
-        self.stage.export(self._average(), path, training)
+        if self.accelerator.is_main_process:
+            self.stage.export(self._average(), path, training)
+        self.accelerator.wait_for_everyone()
         return path
 
+
+class _Pace:
+    """How long steps take: data, computing and nothing else, over the newest steps."""
+
+    def __init__(self, batch: int) -> None:
+        self._batch = batch
+        self._since = 0.0
+        self._seconds = 0.0  # of a step, newest steps counting more
+
+    def start(self) -> None:
+        self._since = time.perf_counter()
+
     def stop(self) -> None:
-        """Save after the current step and end the run."""
-        self._stop = True
+        spent = time.perf_counter() - self._since
+        self._seconds = spent if not self._seconds else 0.95 * self._seconds + 0.05 * spent
+
+    @property
+    def samples_per_second(self) -> float:
+        return self._batch / max(self._seconds, 1e-9)  # a clock may stand still for a step
+
+    def seconds_for(self, steps: int) -> float:
+        return steps * self._seconds
 
 
 def moving_average(decay: float, *, warm_up: bool) -> Callable[..., None]:
@@ -232,7 +361,13 @@ def moving_average(decay: float, *, warm_up: bool) -> Callable[..., None]:
 
 
 def make_accelerator(precision: str, device: str) -> Accelerator:
-    """Accelerate's view of this process: ``cpu`` stays on the CPU, ``auto`` takes what is there."""
+    """Accelerate's view of this process: ``cpu`` stays on the CPU, ``auto`` takes what is there.
+
+    Raises:
+        SettingsError: for any other device: which of several is the launcher's business.
+    """
+    if device not in ("auto", "cpu"):
+        raise SettingsError(f"device must be auto or cpu, got {device}")
     mixed = "bf16" if precision == "bfloat16" else "no"
     return Accelerator(mixed_precision=mixed, cpu=device == "cpu")
 
@@ -240,27 +375,3 @@ def make_accelerator(precision: str, device: str) -> Accelerator:
 def _placed(network: nn.Module, accelerator: Accelerator) -> nn.Module:
     # Channels last is the layout that convolutions of CPUs and tensor cores work in.
     return network.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _check_finite(terms: Mapping[str, Tensor], batch: Batch, step: int) -> None:
-    for name, term in terms.items():
-        if not bool(torch.isfinite(term)):
-            files = ", ".join(batch.names)
-            raise NotFiniteError(
-                f"term {name} is {float(term.detach())} in step {step}; the batch holds {files}",
-                hint="the last checkpoint is intact; lower the learning rate or look at the files",
-            )
-
-
-@contextlib.contextmanager
-def _terminated(trainer: Trainer) -> Iterator[None]:
-    """SIGTERM ends the run after the current step, with a checkpoint."""
-
-    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        trainer.stop()
-
-    before = signal.signal(signal.SIGTERM, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from hfdiff.core.rng import derive
 from hfdiff.core.settings import overridden, read_yaml, validate
 from hfdiff.data.batches import PairBatches, validation_pairs
 from hfdiff.data.pictures import PictureSet
+from hfdiff.training import start
 from hfdiff.training.loop import Trainer, make_accelerator
 from hfdiff.training.presets import PRESETS
 from hfdiff.training.settings import RunSettings
+from hfdiff.training.stage import Stage
 from hfdiff.training.table import STAGES
+from hfdiff.training.validation import Pair, load_metrics
 
 _log = logging.getLogger(__name__)
 
@@ -26,18 +30,27 @@ def resolve(
     """Settings of a run: the stage's defaults, then a preset, a YAML file, and key=value pairs.
 
     Raises:
-        SettingsError: for unknown stages, presets and keys, and for values that do not fit.
+        SettingsError: for unknown stages, presets and keys, and for values that do not fit; it
+            names the file or the pair that the fault is in.
     """
     if stage not in STAGES:
         raise SettingsError(f"stage must be one of {', '.join(STAGES)}, got {stage}")
-    known = PRESETS[stage]
+    known, kind = PRESETS[stage], STAGES[stage].settings
     if preset is not None and preset not in known:
         raise SettingsError(f"preset must be one of {', '.join(known)}, got {preset}")
-    values: dict[str, Any] = dict(known[preset]) if preset is not None else {}
+    layers: list[tuple[str, dict[str, Any]]] = [
+        (f"preset {preset}", dict(known.get(preset or "", {})))
+    ]
     if config is not None:
-        values = merged(values, read_yaml(config) or {})
-    values = overridden(values, overrides)
-    return validate(values, STAGES[stage].settings, str(config or "configuration"))
+        layers.append((str(config), merged(layers[-1][1], _read_settings(config))))
+    if overrides:
+        layers.append((" ".join(overrides), merged(layers[-1][1], overridden({}, overrides))))
+    try:
+        return validate(with_kinds(layers[-1][1], kind), kind, layers[-1][0])
+    except SettingsError:
+        for where, values in layers:  # the first that does not fit is the one to name
+            validate(with_kinds(values, kind), kind, where)
+        raise
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,33 +66,36 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
+def with_kinds(values: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    """Values in which a part that does not name its ``kind`` has that of the default."""
+    result = dict(values)
+    for one in fields(kind):
+        part = result.get(one.name)
+        if one.default_factory is MISSING or not isinstance(part, Mapping):
+            continue
+        default = one.default_factory()
+        if is_dataclass(default) and not isinstance(default, type):
+            named = {"kind": default.kind} if hasattr(default, "kind") else {}
+            result[one.name] = {**named, **with_kinds(part, type(default))}
+    return result
+
+
 def train(stage: str, settings: RunSettings, *, device: str = "auto", resume: bool = False) -> Path:
     """Run a stage; returns its model file.
 
     Raises:
-        SettingsError: when something that the run needs is not named.
+        SettingsError: when something that the run needs is not named or contradicts itself.
+        CheckpointError: for a start, a checkpoint or frozen weights that cannot be used.
+        StoppedError, NotFiniteError, ResourceError: see `Trainer.run`.
     """
-    if not settings.out:
-        raise SettingsError("out: a run needs a folder", hint="add out=runs/NAME")
-    if not settings.data.root:
-        raise SettingsError("data.root: a run needs pictures", hint="add data.root=[FOLDER]")
-    checkpoints = Path(settings.out) / "checkpoints"
-    if not resume and any(checkpoints.glob("step-*")):
-        raise SettingsError(
-            f"{settings.out} holds a run already", hint="use --resume, or another out"
-        )
+    _check_named(settings, resume=resume)
     accelerator = make_accelerator(settings.precision, device)
     pictures = PictureSet(
         settings.data.root, least_side=settings.data.gt_size, in_memory=settings.data.in_memory
     )
-    _log.info("%d pictures, %d left out", len(pictures), len(pictures.skipped))
-    pairs = []
-    if settings.data.validation:
-        limit = settings.validation_pictures
-        pairs = validation_pairs(settings.data.validation, settings.data, limit=limit)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(derive(settings.seed, "weights"))
-        built = STAGES[stage].build(settings, pairs)
+    if accelerator.is_main_process:
+        start.say_pictures(pictures, settings)
+    built = build(stage, settings, _validation(settings) if accelerator.is_main_process else [])
     batches = PairBatches(
         pictures,
         settings.data,
@@ -89,3 +105,40 @@ def train(stage: str, settings: RunSettings, *, device: str = "auto", resume: bo
         ranks=accelerator.num_processes,
     )
     return Trainer(built, accelerator).run(batches, resume=resume)
+
+
+def build(stage: str, settings: RunSettings, pairs: list[Pair]) -> Stage:
+    """A stage with fresh weights, which follow from the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive(settings.seed, "weights"))
+        return STAGES[stage].build(settings, pairs)
+
+
+def _check_named(settings: RunSettings, *, resume: bool) -> None:
+    if not settings.out:
+        raise SettingsError("out: a run needs a folder", hint="add out=runs/NAME")
+    if not settings.data.root:
+        raise SettingsError("data.root: a run needs pictures", hint="add data.root=[FOLDER]")
+    checkpoints = Path(settings.out) / "checkpoints"
+    if not resume and any(checkpoints.glob("step-*")):
+        raise SettingsError(
+            f"{settings.out} holds a run already", hint="use --resume, or another out"
+        )
+
+
+def _validation(settings: RunSettings) -> list[Pair]:
+    """Pairs to validate on; what measures them is loaded now, not after the first hours."""
+    if not (settings.data.validation and settings.validate_every):
+        return []
+    load_metrics()
+    limit = settings.validation_pictures
+    pairs = validation_pairs(settings.data.validation, settings.data, limit=limit)
+    _log.info("validates on %d pictures", len(pairs))
+    return pairs
+
+
+def _read_settings(path: Path) -> Mapping[str, Any]:
+    values = read_yaml(path) or {}
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"{path} must hold settings as key: value")
+    return values

@@ -17,7 +17,11 @@ class OptimiserSettings:
         betas: Of AdamW.
         weight_decay: Of AdamW.
         warmup: Steps of linear rise.
+        rise: ``plain`` ends its rise in step number ``warmup - 1``; ``published`` is the rule of
+            the originals: each rate is set for the step after, so the very first step runs at the
+            highest rate and the rise begins behind it (facts e.5).
         final: Learning rate at the end of a cosine fall; None: constant after the warm-up.
+        halve_after: Numbers of steps after which the rate halves.
         clip: Largest gradient norm of a phase; 0: not clipped.
     """
 
@@ -25,18 +29,36 @@ class OptimiserSettings:
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.0
     warmup: int = 100
+    rise: Literal["plain", "published"] = "plain"
     final: float | None = 1e-5
+    halve_after: tuple[int, ...] = ()
     clip: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "weight_decay", "warmup", "final", "clip"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise SettingsError(f"optimiser.{name} must be at least 0, got {value}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise SettingsError(f"optimiser.betas must lie in [0, 1), got {self.betas}")
 
     def rate(self, step: int, steps: int) -> float:
         """Learning rate of step number ``step`` = 0, 1, ... of ``steps``."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
+        halved = 0.5 ** sum(step >= after for after in self.halve_after)
+        risen = self._risen(step)
+        if risen < 1:
+            return self.learning_rate * risen * halved
         if self.final is None:
-            return self.learning_rate
-        share = (step - self.warmup) / max(1, steps - self.warmup)
+            return self.learning_rate * halved
+        share = max(0, step - self.warmup) / max(1, steps - self.warmup)
         swing = 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
-        return self.final + (self.learning_rate - self.final) * swing
+        return (self.final + (self.learning_rate - self.final) * swing) * halved
+
+    def _risen(self, step: int) -> float:
+        """Share of the highest rate that the warm-up allows; 1 and more: it is over."""
+        if self.warmup == 0 or (self.rise == "published" and step == 0):
+            return 1.0
+        return (step if self.rise == "published" else step + 1) / self.warmup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +71,17 @@ class RunSettings:
         start: Model file to start from; "" for fresh weights.
         iterations: Optimiser steps.
         batch: Samples of a step, over all processes.
-        micro_batch: Samples at once on one process; 0: all. Changes memory, not the result.
+        micro_batch: Samples at once on one process; 0: all. Changes memory and not the result,
+            but for what looks at several samples at once: batch norm in a discriminator, and the
+            balance of the autoencoder's adversarial term.
         seed: Of weights, data and noise.
         optimiser: AdamW.
         ema: Decay of the averaged weights, which are validated and exported.
         ema_warmup: Whether that decay starts small.
         precision: ``bfloat16`` runs networks under autocast.
-        log_every, norms_every, checkpoint_every, validate_every: In steps; 0: never.
+        log_every: Steps between two lines for people; the CSV has every step.
+        norms_every, checkpoint_every, validate_every: In steps; 0: never (a checkpoint is written
+            at the end of a run in any case).
         keep: Checkpoints kept.
         validation_pictures: How many pictures are validated on; 0: all.
     """
@@ -79,8 +105,17 @@ class RunSettings:
     validation_pictures: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "batch", "keep"):
+        for name in ("iterations", "batch", "keep", "log_every"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in (
+            "micro_batch",
+            "norms_every",
+            "checkpoint_every",
+            "validate_every",
+            "validation_pictures",
+        ):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} must be at least 0, got {getattr(self, name)}")
         if not 0 <= self.ema < 1:
             raise SettingsError(f"ema must lie in [0, 1), got {self.ema}")

@@ -1,6 +1,7 @@
 """Validation through the `Upscaler` that users run, on the averaged weights (spec 5.10)."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,14 @@ from torch import Tensor
 
 from hfdiff.imaging.files import write_picture
 from hfdiff.imaging.picture import Picture
-from hfdiff.imaging.pixels import samples_to_01
+from hfdiff.imaging.pixels import (
+    clamped_01_from_pm1,
+    pm1_from_01,
+    samples_from_01,
+    samples_to_01,
+)
 from hfdiff.imaging.resize import enlarge_cubic
-from hfdiff.metrics.table import METRICS
+from hfdiff.metrics.table import METRICS, Metric
 from hfdiff.model.model_file import Description
 from hfdiff.model.sr_model import SRModel
 from hfdiff.upscaling.options import UpscaleOptions
@@ -33,23 +39,34 @@ def validate_pairs(
         ways: Name and function (lq, gt) -> sr, uint8.
         folder: Where the sheet (lq enlarged, each way, gt) is written.
     """
-    device = torch.device("cpu")
-    metrics = {name: METRICS[name].load(device) for name in METRIC_NAMES} if pairs else {}
+    metrics = load_metrics() if pairs else {}
     values: dict[str, list[float]] = {}
     rows = []
     for index, (_, lq, gt) in enumerate(pairs):
         made = {name: way(lq, gt) for name, way in ways.items()}
         for name, sr in made.items():
             for metric, measure in metrics.items():
-                score = measure(samples_to_01(sr), samples_to_01(gt))
+                with torch.inference_mode():
+                    score = measure(samples_to_01(sr), samples_to_01(gt))
                 values.setdefault(f"{name}/{metric}", []).append(float(score))
         if index < _SHOWN:
-            rows.append(np.concatenate([_enlarged(lq), *made.values(), gt], axis=1))
+            enlarged = _enlarged(lq, len(gt) // len(lq))
+            rows.append(np.concatenate([enlarged, *made.values(), gt], axis=1))
     if rows:
         width = max(row.shape[1] for row in rows)
         padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
         write_picture(Picture(samples=np.concatenate(padded)), folder / "sheet.png", "PNG")
     return {name: float(np.mean(scores)) for name, scores in values.items()}
+
+
+@lru_cache(maxsize=1)
+def load_metrics() -> Mapping[str, Metric]:
+    """The metrics of validation, on the CPU, where every machine measures the same.
+
+    Raises:
+        CheckpointError: when their weights are not on this machine, with the command to get them.
+    """
+    return {name: METRICS[name].load(torch.device("cpu")) for name in METRIC_NAMES}
 
 
 def upscaler_way(model: SRModel, description: Description, *, steps: int = 1) -> Enlarge:
@@ -68,16 +85,15 @@ def decoded_way(model: SRModel, latent: Callable[[Tensor, Tensor], Tensor]) -> E
     @torch.inference_mode()
     def enlarge(lq: np.ndarray, gt: np.ndarray) -> np.ndarray:
         device = next(model.parameters()).device
-        lq_pm1, gt_pm1 = (samples_to_01(p).to(device) * 2 - 1 for p in (lq, gt))
+        lq_pm1, gt_pm1 = (pm1_from_01(samples_to_01(p).to(device)) for p in (lq, gt))
         return _u8(model.decode(latent(lq_pm1, gt_pm1), lq_pm1))
 
     return enlarge
 
 
-def _enlarged(lq: np.ndarray) -> np.ndarray:
-    return _u8(enlarge_cubic(samples_to_01(lq) * 2 - 1, 4))
+def _enlarged(lq: np.ndarray, factor: int) -> np.ndarray:
+    return _u8(enlarge_cubic(pm1_from_01(samples_to_01(lq)), factor))
 
 
 def _u8(picture_pm1: Tensor) -> np.ndarray:
-    levels = ((picture_pm1[0].float().clamp(-1, 1) + 1) * 127.5).round()
-    return levels.permute(1, 2, 0).cpu().numpy().astype(np.uint8)
+    return samples_from_01(clamped_01_from_pm1(picture_pm1.float())[0], np.dtype(np.uint8))

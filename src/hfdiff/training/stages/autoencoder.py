@@ -5,7 +5,7 @@ follows the ratio of gradients at the decoder's last layer.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +16,37 @@ from torch import Tensor, nn
 from hfdiff.core.errors import SettingsError
 from hfdiff.data.batches import Batch
 from hfdiff.losses import adversarial, perceptual
-from hfdiff.model.build import VQCodec, build_codec
+from hfdiff.model.build import build_codec
 from hfdiff.model.config import CodecConfig, ModelConfig
 from hfdiff.nn.discriminator import DiscriminatorConfig, PatchDiscriminator
+from hfdiff.nn.features import Lpips
 from hfdiff.nn.identity import IdentityConfig
-from hfdiff.nn.lite import LiteCodec, LiteCodecConfig
+from hfdiff.nn.lite import LiteCodecConfig
 from hfdiff.training.settings import RunSettings
 from hfdiff.training.stage import Phase
-from hfdiff.training.stages.common import assemble, export_model, frozen_nets, random_part
+from hfdiff.training.stages.common import (
+    assemble,
+    check_data,
+    check_discriminator,
+    check_vgg,
+    export_model,
+    frozen_nets,
+    normal_rows,
+    random_part,
+    start_model,
+    uniform_rows,
+)
 from hfdiff.training.validation import Pair, decoded_way, validate_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderSettings(RunSettings):
-    """Settings of stage ``autoencoder``.
+    """Settings of stage ``autoencoder``; ``start`` is a model file whose codec is trained on.
 
     Attributes:
-        codec: What is trained.
+        codec: What is trained; where ``start`` names a file, that one's codec is.
         latent_noise: Largest noise on the latent, in units of its own spread; drawn per sample.
-        l1, lpips, codebook: Weights of the raw terms.
+        l1, lpips, codebook: Weights of the raw terms; 0: not computed.
         adversarial: Share of the adversarial term (0.75 is published); 0: no discriminator.
         lpips_part: Side of the random square that LPIPS looks at; 0: the whole patch.
         lpips_stages: Stages of VGG16 in LPIPS; 5 is LPIPS proper.
@@ -51,19 +63,30 @@ class AutoencoderSettings(RunSettings):
     lpips_stages: int = 4
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("latent_noise", "l1", "lpips", "codebook", "adversarial", "lpips_part"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if not self.l1 + self.lpips:
+            raise SettingsError("l1 and lpips are both 0: nothing says what a good picture is")
+
 
 class AutoencoderStage:
     """See the module."""
 
     def __init__(self, settings: AutoencoderSettings, pairs: list[Pair]) -> None:
-        if isinstance(settings.codec, IdentityConfig):
-            raise SettingsError("codec: the identity family has nothing to train")
         self.settings = settings
         self._pairs = pairs
-        self._config = ModelConfig(codec=settings.codec, role="codec")
-        codec = build_codec(self._config)
-        self._codec: LiteCodec | VQCodec = codec  # type: ignore[assignment]  # told by the config
-        self._lpips = frozen_nets(settings, settings.lpips_stages).lpips
+        self._codec, self._config, self._before = _codec_of(settings)
+        check_data(settings, self._config)
+        side = settings.data.gt_size
+        self._lpips: Lpips | None = None
+        if settings.lpips:
+            check_vgg(min(side, settings.lpips_part or side))
+            self._lpips = frozen_nets(settings, settings.lpips_stages).lpips
+        if settings.adversarial:
+            check_discriminator(settings.discriminator, side)
         self._discriminator = PatchDiscriminator(settings.discriminator)
         phases = [Phase(name="generator", networks=("codec",))]
         if settings.adversarial:
@@ -79,7 +102,7 @@ class AutoencoderStage:
 
     def frozen(self) -> list[nn.Module]:
         """LPIPS."""
-        return [self._lpips]
+        return [] if self._lpips is None else [self._lpips]
 
     def weights(self) -> Mapping[str, float]:
         """Weights of the raw terms; the adversarial one carries its balance in itself."""
@@ -98,18 +121,14 @@ class AutoencoderStage:
         if phase == "discriminator":
             logits = self._discriminator(batch.gt_pm1), self._discriminator(picture_pm1.detach())
             return {"discriminator": adversarial.discriminator_hinge(*logits)}
-        part = random_part((picture_pm1, batch.gt_pm1), self.settings.lpips_part, generator)
-        terms = {
-            "l1": F.l1_loss(picture_pm1.float(), batch.gt_pm1),
-            "lpips": perceptual.lpips(self._lpips, part[0].float(), part[1]),
-            **further,
-        }
+        terms = self._picture_terms(picture_pm1, batch, generator)
         if self.settings.adversarial:
-            rest = self.settings.l1 * terms["l1"] + self.settings.lpips * terms["lpips"]
+            rest = torch.stack([self.weights()[name] * terms[name] for name in terms]).sum()
             fooled = adversarial.generator_hinge(self._discriminator(picture_pm1))
             balance = adversarial.adaptive_weight(rest, fooled, self._codec.last_weight)
             terms["adversarial"] = balance * fooled
-        return terms
+        wanted = {name: term for name, term in further.items() if self.weights()[name]}
+        return {**terms, **wanted}
 
     def validate(self, averaged: Mapping[str, nn.Module], folder: Path) -> Mapping[str, float]:
         """Reconstruction of the validation pictures: the ceiling of everything that follows."""
@@ -122,14 +141,40 @@ class AutoencoderStage:
     ) -> None:
         """Write the codec as a model file."""
         model = assemble(self._config, nn.Identity(), averaged["codec"], {})
-        export_model(model, path, "autoencoder", training, None)
+        export_model(model, path, "autoencoder", training, self._before)
+
+    def _picture_terms(
+        self, picture_pm1: Tensor, batch: Batch, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """What compares the reconstruction with the gt."""
+        terms = {}
+        if self.settings.l1:
+            terms["l1"] = F.l1_loss(picture_pm1.float(), batch.gt_pm1)
+        if self._lpips is not None:
+            part = random_part((picture_pm1, batch.gt_pm1), self.settings.lpips_part, generator)
+            terms["lpips"] = perceptual.lpips(self._lpips, part[0].float(), part[1])
+        return terms
 
     def _reconstruct(
         self, batch: Batch, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        count, scale = len(batch), self._config.scale
-        height, width = (side // scale for side in batch.gt_pm1.shape[-2:])
-        shape = (count, self._codec.latent_channels, height, width)
-        level = self.settings.latent_noise * torch.rand((count, 1, 1, 1), generator=generator)
-        noise = level * torch.randn(shape, generator=generator)
-        return self._codec.reconstruct(batch.gt_pm1, batch.lq_pm1, noise.to(batch.gt_pm1.device))
+        latent = (self._codec.latent_channels, *batch.lq_pm1.shape[-2:])
+        level = self.settings.latent_noise * uniform_rows(batch, generator)
+        noise = level.view(-1, 1, 1, 1) * normal_rows(batch, latent, generator)
+        return self._codec.reconstruct(batch.gt_pm1, batch.lq_pm1, noise)
+
+
+def _codec_of(settings: AutoencoderSettings) -> tuple[Any, ModelConfig, Any]:
+    """The codec to train, a configuration for it alone, and the card of what it comes from."""
+    if settings.start:
+        started, description = start_model(settings.start)
+        config = replace(started.config, network=None, role="codec")
+        codec, card = started.codec, description.card
+    else:
+        config, card = ModelConfig(codec=settings.codec, role="codec"), None
+        codec = build_codec(config)
+    if isinstance(config.codec, IdentityConfig):
+        raise SettingsError("codec: the identity family has nothing to train")
+    if isinstance(config.codec, LiteCodecConfig) and not config.codec.with_gt_encoder:
+        raise SettingsError("codec: training needs the encoder of the gt, which was left out")
+    return codec, config, card

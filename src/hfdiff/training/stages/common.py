@@ -1,4 +1,4 @@
-"""What several stages do alike: put models together, and write them."""
+"""What several stages do alike: draw numbers, put models together, and write them."""
 
 import copy
 from collections.abc import Mapping
@@ -9,28 +9,37 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hfdiff.core.errors import SettingsError
+from hfdiff.data.batches import Batch
 from hfdiff.losses.table import FrozenNets
 from hfdiff.model.config import ModelConfig
 from hfdiff.model.model_file import Description, ModelCard, load_model, save_model
 from hfdiff.model.sr_model import SRModel
+from hfdiff.nn.discriminator import DiscriminatorConfig
 from hfdiff.training.settings import RunSettings
+
+_VGG_SIDE = 16  # VGG16 halves four times
 
 
 def assemble(
     config: ModelConfig, network: nn.Module, codec: nn.Module, parts: Mapping[str, nn.Module]
 ) -> SRModel:
-    """A model of copies: a network, a codec, and newer weights for some of the codec's parts."""
+    """A model of copies: a network, a codec, and newer weights for some of the codec's parts.
+
+    Its tensors have torch's usual layout, as a loaded model's have: so validation computes what
+    `hfdiff upscale` computes with the exported file, to the bit.
+    """
     codec = copy.deepcopy(codec)
     for name, part in parts.items():
         getattr(codec, name).load_state_dict(part.state_dict())
     model = SRModel(config, copy.deepcopy(network), codec)
+    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return model.eval().requires_grad_(requires_grad=False)
 
 
 def start_model(path: str) -> tuple[SRModel, Description]:
-    """The model file that a stage starts from, with gradients allowed."""
-    model, description = load_model(Path(path))
-    return model.requires_grad_(requires_grad=True), description
+    """The model file that a stage starts from; nothing of it is trained until a phase says so."""
+    return load_model(Path(path))
 
 
 def describe_unsaved(config: ModelConfig, name: str) -> Description:
@@ -61,18 +70,83 @@ def frozen_nets(settings: RunSettings, lpips_stages: int) -> FrozenNets:
     return FrozenNets(torch.device("cpu"), lpips_stages=lpips_stages, dtype=dtype)
 
 
+def check_data(settings: RunSettings, config: ModelConfig) -> None:
+    """Refuse patches that the networks cannot take, before anything is computed.
+
+    Raises:
+        SettingsError: naming both sides of the contradiction.
+    """
+    data = settings.data
+    if data.scale != config.scale:
+        raise SettingsError(f"data.scale is {data.scale}, the networks enlarge by {config.scale}")
+    if data.gt_size // data.scale % config.multiple:
+        raise SettingsError(
+            f"data.gt_size must be a multiple of {config.multiple * config.scale} for this "
+            f"network, got {data.gt_size}"
+        )
+
+
+def check_discriminator(config: DiscriminatorConfig, side: int) -> None:
+    """Refuse pictures, ``side`` gt pixels a side, that leave a discriminator nothing to judge.
+
+    Raises:
+        SettingsError: naming the least side.
+    """
+    if side < config.least_side:
+        raise SettingsError(
+            f"the discriminator needs pictures of at least {config.least_side} pixels a side, "
+            f"got {side}",
+            hint="give discriminator.layers a smaller number, or let it see more",
+        )
+
+
+def check_vgg(side: int) -> None:
+    """Refuse squares, ``side`` gt pixels a side, that VGG16 would halve away.
+
+    Raises:
+        SettingsError: naming the least side.
+    """
+    if side < _VGG_SIDE:
+        raise SettingsError(f"VGG16 needs squares of at least {_VGG_SIDE} pixels, got {side}")
+
+
 def random_part(
     pictures: tuple[Tensor, ...], side: int, generator: torch.Generator
 ) -> tuple[Tensor, ...]:
     """The same random square of several pictures ``[B, C, H, W]``; 0 or a large side: all of it."""
     height, width = pictures[0].shape[-2:]
-    if not 0 < side < min(height, width):
+    top, left = random_corner(height, width, side, generator)
+    if not side:
         return pictures
-    top = int(torch.randint(height - side + 1, (), generator=generator))
-    left = int(torch.randint(width - side + 1, (), generator=generator))
     return tuple(p[..., top : top + side, left : left + side] for p in pictures)
 
 
-def normal_like(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal of a tensor's shape, drawn on the CPU so that devices agree."""
-    return torch.randn(like.shape, generator=generator).to(like.device)
+def random_corner(
+    height: int, width: int, side: int, generator: torch.Generator
+) -> tuple[int, int]:
+    """Top and left of a random square; 0 for a side that is 0 or does not fit."""
+    places = [max(1, length - side + 1) if side else 1 for length in (height, width)]
+    top, left = (int(torch.randint(count, (), generator=generator)) for count in places)
+    return top, left
+
+
+# Draws are made for the whole batch, on the CPU, and each process and micro-batch takes the rows of
+# its samples: so neither changes a number, and the generator is left in the same state by all.
+
+
+def normal_rows(batch: Batch, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Standard normal ``[B, *shape]`` on the batch's device."""
+    whole = torch.randn((batch.whole_size, *shape), generator=generator)
+    return whole[batch.rows].to(batch.lq_pm1.device)
+
+
+def uniform_rows(batch: Batch, generator: torch.Generator) -> Tensor:
+    """Uniform numbers from 0 to 1, ``[B]``."""
+    whole = torch.rand(batch.whole_size, generator=generator)
+    return whole[batch.rows].to(batch.lq_pm1.device)
+
+
+def integer_rows(batch: Batch, below: int, generator: torch.Generator) -> Tensor:
+    """Uniform integers 0 .. below - 1, int64 ``[B]``."""
+    whole = torch.randint(below, (batch.whole_size,), generator=generator)
+    return whole[batch.rows].to(batch.lq_pm1.device)

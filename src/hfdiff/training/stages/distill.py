@@ -5,7 +5,9 @@ The student starts as a copy of the teacher. Latent terms distill, inv and con; 
 """
 
 import copy
-from collections.abc import Callable, Mapping
+import difflib
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +22,21 @@ from hfdiff.diffusion.samplers import recorded_noise, sample_deterministic
 from hfdiff.losses import adversarial
 from hfdiff.losses.inputs import Branch, DistillInputs, Student
 from hfdiff.losses.table import LOSSES
+from hfdiff.model.sr_model import SRModel
 from hfdiff.nn.discriminator import DiscriminatorConfig, PatchDiscriminator
+from hfdiff.nn.lite import LiteCodec
 from hfdiff.training.settings import RunSettings
 from hfdiff.training.stage import Phase
 from hfdiff.training.stages.common import (
     assemble,
+    check_data,
+    check_discriminator,
+    check_vgg,
     describe_unsaved,
     export_model,
     frozen_nets,
-    normal_like,
+    normal_rows,
+    random_corner,
     start_model,
 )
 from hfdiff.training.validation import Pair, decoded_way, upscaler_way, validate_pairs
@@ -43,7 +51,7 @@ class DistillSettings(RunSettings):
 
     Attributes:
         teacher: Model file of the teacher where ``start`` is a student; "": ``start`` itself.
-        terms: Raw term and weight, names of `LOSSES` and ``adversarial``.
+        terms: Raw term and weight, names of `LOSSES` and ``adversarial``; 0: not computed.
         branch: On which of the student's outputs image terms act (spec 11).
         train_decoder: Whether the decoder learns along.
         part: Side of the random lq square that image terms decode; 0: the whole patch.
@@ -63,10 +71,16 @@ class DistillSettings(RunSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in self.terms:
-            if name != ADVERSARIAL and name not in LOSSES:
-                known = ", ".join([*LOSSES, ADVERSARIAL])
-                raise SettingsError(f"terms: unknown term {name}; known: {known}")
+        known = [*LOSSES, ADVERSARIAL]
+        for name, weight in self.terms.items():
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known terms: {', '.join(known)}"
+                raise SettingsError(f"terms: unknown term {name}; {hint}")
+            if not 0 <= weight < math.inf:
+                raise SettingsError(f"terms.{name} must be at least 0, got {weight}")
+        if not any(self.terms.values()):
+            raise SettingsError("terms: none has a weight")
 
 
 class DistillStage:
@@ -78,17 +92,23 @@ class DistillStage:
         self.settings = settings
         self._pairs = pairs
         started, self._before = start_model(settings.start)
+        if started.config.network is None:
+            raise SettingsError(f"start: {settings.start} holds an autoencoder only, no teacher")
         self._config = replace(started.config, role="student")
-        self._codec = started.codec
+        check_data(settings, self._config)
+        self._codec: Any = started.codec
         self._student = started.network
         self._schedule = started.schedule
-        teacher = start_model(settings.teacher)[0].network if settings.teacher else started.network
-        self._teacher = copy.deepcopy(teacher)
-        frozen = frozen_nets(settings, settings.lpips_stages)
-        self._terms = {name: LOSSES[name](frozen) for name in settings.terms if name in LOSSES}
-        self._feature_nets = [net for net in vars(frozen).values() if isinstance(net, nn.Module)]
+        self._teacher = _teacher_of(settings, started)
+        self._frozen_nets = frozen_nets(settings, settings.lpips_stages)
+        self._used = {name: weight for name, weight in settings.terms.items() if weight}
+        self._check_seen()
+        # In the order of the table, where a term may find what an earlier one has computed.
+        self._terms = {n: LOSSES[n](self._frozen_nets) for n in LOSSES if n in self._used}
         self._discriminator = PatchDiscriminator(settings.discriminator)
-        self._is_adversarial = ADVERSARIAL in settings.terms
+        self._is_adversarial = ADVERSARIAL in self._used
+        if settings.train_decoder and not isinstance(self._codec, LiteCodec):
+            raise SettingsError("train_decoder: only the decoder of the lite family can be trained")
         trained = ("student", *self._trained_parts())
         phases = [Phase(name="student", networks=trained)]
         if self._is_adversarial:
@@ -104,15 +124,18 @@ class DistillStage:
 
     def frozen(self) -> list[nn.Module]:
         """Teacher, codec and feature networks; the loop frees what is trained of the codec."""
-        return [self._teacher, self._codec, *self._feature_nets]
+        return [self._teacher, self._codec, *self._frozen_nets.loaded()]
 
     def weights(self) -> Mapping[str, float]:
         """Weights of the raw terms."""
-        return {**self.settings.terms, "discriminator": 1.0}
+        return {**self._used, "discriminator": 1.0}
 
     def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:
         """Terms of the student or of the discriminator."""
-        inputs = self._inputs(batch, generator)
+        height, width = batch.lq_pm1.shape[-2:]
+        noise = normal_rows(batch, (self._codec.latent_channels, height, width), generator)
+        corner = random_corner(height, width, self.settings.part, generator)
+        inputs = self.inputs(batch, noise=noise, corner=corner)
         if phase == "discriminator":
             with torch.no_grad():
                 sr_pm1 = inputs.sr_pm1
@@ -139,24 +162,38 @@ class DistillStage:
         """Write the student as a model file."""
         export_model(self._assembled(averaged), path, "student", training, self._before.card)
 
-    def _inputs(self, batch: Batch, generator: torch.Generator) -> DistillInputs:
-        codec: Any = self._codec
+    def inputs(
+        self, batch: Batch, *, noise: Tensor, corner: tuple[int, int] = (0, 0)
+    ) -> DistillInputs:
+        """What the terms are computed from, each piece when a term first asks for it.
+
+        Args:
+            batch: Pairs.
+            noise: Of the start x_T, standard normal ``[B, C_z, h, w]``.
+            corner: Top and left of the square that image terms see, in lq pixels.
+        """
+        codec, lq_pm1 = self._codec, batch.lq_pm1
         with torch.no_grad():
             x_0_gt = codec.encode_gt(batch.gt_pm1).float()
-            y = codec.encode_lq(batch.lq_pm1).float()
-        noise = normal_like(y, generator)
+            y = codec.encode_lq(lq_pm1).float()
         student = Denoiser(self._student, self._schedule)
         teacher = Denoiser(self._teacher, self._schedule)
-        last, lq_pm1 = self._schedule.steps - 1, batch.lq_pm1
+        last = self._schedule.steps - 1
 
         def follow_teacher(x_T: Tensor) -> Tensor:  # noqa: ARG001  (it starts from the same noise)
             return sample_deterministic(teacher, y, lq_pm1, noise=recorded_noise(noise))
 
-        seen = self._seen_part(batch, generator)
+        def seen(picture: Tensor, scale: int) -> Tensor:
+            side, (top, left) = self.settings.part or max(lq_pm1.shape[-2:]), corner
+            rows = slice(top * scale, (top + side) * scale)
+            return picture[..., rows, left * scale : (left + side) * scale]
+
         return DistillInputs(
             gt_pm1=seen(batch.gt_pm1, self._config.scale),
             x_0_gt=x_0_gt,
+            y=y,
             x_T=self._schedule.prior(y, noise),
+            prior_std=self._schedule.prior_std,
             teacher=follow_teacher,
             student=Student(
                 predict_x_0=lambda x_T: student.predict_x_0(x_T, last, lq_pm1),
@@ -166,25 +203,33 @@ class DistillStage:
             branch=self.settings.branch,
         )
 
-    def _seen_part(
-        self, batch: Batch, generator: torch.Generator
-    ) -> Callable[[Tensor, int], Tensor]:
-        """The random square that image terms look at, as a cut of anything on the lq's grid."""
-        height, width = batch.lq_pm1.shape[-2:]
-        side = self.settings.part or max(height, width)
-        top = int(torch.randint(max(1, height - side + 1), (), generator=generator))
-        left = int(torch.randint(max(1, width - side + 1), (), generator=generator))
-
-        def cut(picture: Tensor, scale: int) -> Tensor:
-            rows = slice(top * scale, (top + side) * scale)
-            return picture[..., rows, left * scale : (left + side) * scale]
-
-        return cut
-
     def _assembled(self, averaged: Mapping[str, nn.Module]) -> Any:
         parts = {name: averaged[name] for name in self._trained_parts()}
         return assemble(self._config, averaged["student"], self._codec, parts)
 
     def _trained_parts(self) -> dict[str, nn.Module]:
-        codec: Any = self._codec
-        return {DECODER: codec.decoder} if self.settings.train_decoder else {}
+        return {DECODER: self._codec.decoder} if self.settings.train_decoder else {}
+
+    def _check_seen(self) -> None:
+        data, config = self.settings.data, self._config
+        part = self.settings.part * config.scale
+        side = min(data.gt_size, part or data.gt_size)
+        if ADVERSARIAL in self._used:
+            check_discriminator(self.settings.discriminator, side)
+        if {"vgg", "lpips"} & self._used.keys():
+            check_vgg(side)
+
+
+def _teacher_of(settings: DistillSettings, started: SRModel) -> nn.Module:
+    """The frozen teacher: what the student starts as, or another file's that fits it."""
+    if not settings.teacher:
+        return copy.deepcopy(started.network)
+    model, _ = start_model(settings.teacher)
+    ours, its = started.config, model.config
+    fits = ours.schedule == its.schedule and started.latent_channels == model.latent_channels
+    if its.network is None or not fits:
+        raise SettingsError(
+            f"teacher: {settings.teacher} must have the schedule and the latents of "
+            f"{settings.start}"
+        )
+    return model.network

@@ -20,13 +20,16 @@ from hfdiff.diffusion.schedule import ScheduleConfig, ShiftSchedule
 from hfdiff.model.build import build_network
 from hfdiff.model.config import NetworkConfig
 from hfdiff.nn.lite import LiteCodec, LiteDenoiserConfig
+from hfdiff.nn.swin_unet import SwinUNetConfig
 from hfdiff.training.settings import RunSettings
 from hfdiff.training.stage import Phase
 from hfdiff.training.stages.common import (
     assemble,
+    check_data,
     describe_unsaved,
     export_model,
-    normal_like,
+    integer_rows,
+    normal_rows,
     start_model,
 )
 from hfdiff.training.validation import Pair, decoded_way, upscaler_way, validate_pairs
@@ -42,7 +45,7 @@ class TeacherSettings(RunSettings):
         network: The denoiser; where ``start`` holds one already, it goes on with that.
         schedule: Numbers of the shifting schedule.
         tile, overlap, halo: See `ModelConfig`.
-        mse, lq: Weights of the raw terms.
+        mse, lq: Weights of the raw terms; with an ``lq`` of 0 the encoder of the lq stays as it is.
     """
 
     network: NetworkConfig = field(default_factory=LiteDenoiserConfig)
@@ -63,7 +66,7 @@ class TeacherStage:
         self.settings = settings
         self._pairs = pairs
         started, self._before = start_model(settings.start)
-        self._codec = started.codec
+        self._codec: Any = started.codec
         if started.config.role == "codec":
             self._config = replace(
                 started.config,
@@ -78,9 +81,12 @@ class TeacherStage:
         else:
             self._config = replace(started.config, role="teacher")
             self._network = started.network
+        check_data(settings, self._config)
+        _check_channels(self._config.network, started.latent_channels)
         self._schedule = ShiftSchedule.from_config(self._config.schedule)
         self._denoiser = Denoiser(self._network, self._schedule)
-        self._learns_lq = isinstance(self._codec, LiteCodec)
+        # A published encoder is not trained here.
+        self._learns_lq = isinstance(self._codec, LiteCodec) and settings.lq > 0
         self.phases = (Phase(name="teacher", networks=tuple(self.networks())),)
 
     def networks(self) -> Mapping[str, nn.Module]:
@@ -96,13 +102,24 @@ class TeacherStage:
         return {"mse": self.settings.mse, "lq": self.settings.lq}
 
     def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:  # noqa: ARG002
-        """Error of x_0 over random indices, and of the lq's latent."""
-        codec: Any = self._codec
+        """`terms` over random indices and noise."""
+        latent = (self._codec.latent_channels, *batch.lq_pm1.shape[-2:])
+        t = integer_rows(batch, self._schedule.steps, generator)
+        return self.terms(batch, t=t, noise=normal_rows(batch, latent, generator))
+
+    def terms(self, batch: Batch, *, t: Tensor, noise: Tensor) -> Mapping[str, Tensor]:
+        """Error of x_0, and of the lq's latent.
+
+        Args:
+            batch: Pairs.
+            t: Index of each sample, int64 ``[B]`` in [0, T-1].
+            noise: Standard normal ``[B, C_z, h, w]``.
+        """
+        codec = self._codec
         with torch.no_grad():
             x_0 = codec.encode_gt(batch.gt_pm1).float()
         y = codec.encode_lq(batch.lq_pm1).float()
-        t = torch.randint(self._schedule.steps, (len(batch),), generator=generator).to(x_0.device)
-        x_t = self._schedule.shift(x_0, y.detach(), t, normal_like(x_0, generator))
+        x_t = self._schedule.shift(x_0, y.detach(), t, noise)
         predicted = self._denoiser.predict_x_0(x_t, t, batch.lq_pm1)
         terms = {"mse": F.mse_loss(predicted.float(), x_0)}
         if self._learns_lq:
@@ -133,5 +150,16 @@ class TeacherStage:
         return assemble(self._config, averaged["network"], self._codec, parts)
 
     def _trained_parts(self) -> dict[str, nn.Module]:
-        codec = self._codec
-        return {LQ_ENCODER: codec.lq_encoder} if isinstance(codec, LiteCodec) else {}
+        return {LQ_ENCODER: self._codec.lq_encoder} if self._learns_lq else {}
+
+
+def _check_channels(network: NetworkConfig | None, latent: int) -> None:
+    match network:
+        case SwinUNetConfig(out_channels=answered) | LiteDenoiserConfig(latent_channels=answered):
+            if answered != latent:
+                raise SettingsError(
+                    f"network: it answers with {answered} channels, the latents of this "
+                    f"autoencoder have {latent}"
+                )
+        case _:
+            raise SettingsError("network: the identity family has nothing to train")

@@ -1,0 +1,158 @@
+"""What is said, checked and written down before the first step."""
+
+import datetime
+import json
+import logging
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hfdiff.core.errors import ResourceError
+from hfdiff.core.files import replacing
+from hfdiff.core.settings import plain
+from hfdiff.data.pictures import PictureSet
+from hfdiff.training.settings import RunSettings
+from hfdiff.training.stage import Stage
+
+ENVIRONMENT = "environment.json"
+_PACKAGES = ("hfdiff", "torch", "numpy", "accelerate", "safetensors", "pillow")
+_log = logging.getLogger(__name__)
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Refuse to begin where the checkpoints will not fit.
+
+    Args:
+        folder: Of the run; it exists.
+        needed: Bytes of all that are kept, and the one being written.
+
+    Raises:
+        ResourceError: naming what is needed and what is free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise ResourceError(
+            f"checkpoints need {needed / 2**20:.0f} MiB below {folder}, "
+            f"{free / 2**20:.0f} are free",
+            hint="make room, choose another out, or keep fewer",
+        )
+
+
+def report(stage: Stage, processes: int) -> Iterator[str]:
+    """Lines for people: what is trained, on how much, and with which terms."""
+    settings = stage.settings
+    for name, network in stage.networks().items():
+        yield f"trains {name}: {_count(network) / 1e6:.2f} M parameters"
+    weights = stage.weights().items()
+    yield "terms " + ", ".join(f"{weight:g} {name}" for name, weight in weights if weight)
+    share = settings.batch // processes
+    parts = -(-share // (settings.micro_batch or share))
+    yield (
+        f"{settings.iterations} steps of {settings.batch} samples: {processes} process(es) of "
+        f"{share}, each in {parts} part(s)"
+    )
+    if parts > 1 and "adversarial" in dict(weights) and len(stage.phases) > 1:
+        _log.warning("with micro_batch the discriminator's phase sees parts of the batch only")
+
+
+def say_pictures(pictures: PictureSet, settings: RunSettings) -> None:
+    """Say what was found, what is left out, and how often each picture will be seen."""
+    for number, line in enumerate(pictures.report()):
+        _log.log(logging.WARNING if number else logging.INFO, "data: %s", line)
+    used = min(len(pictures), settings.data.limit or len(pictures))
+    if used < len(pictures):
+        _log.info("data: limited to %d of them", used)
+    _log.info("data: each is seen %.1f times", settings.iterations * settings.batch / used)
+
+
+def write_environment(
+    folder: Path, step: int, settings: RunSettings, device: torch.device, processes: int
+) -> None:
+    """Add this start to the run's environment.json: versions, machine, threads, source."""
+    path = folder / ENVIRONMENT
+    this = {
+        "step": step,
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "device": _device_name(device),
+        "processes": processes,
+        "threads": torch.get_num_threads(),
+        "precision": settings.precision,
+        "git": _commit(),
+    }
+    starts = [*_earlier(path), this] if step else [this]
+    with replacing(path) as scratch:
+        scratch.write_text(json.dumps({"starts": starts}, indent=2) + "\n", encoding="utf-8")
+
+
+def changes(before: str, settings: RunSettings) -> list[str]:
+    """How the settings differ from a checkpoint's (YAML), one line a key."""
+    import yaml
+
+    old, new = dict(_flat(yaml.safe_load(before) or {})), dict(_flat(plain(settings)))
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return [f"{key} is {new.get(key)!r}, was {old.get(key)!r}" for key in keys]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _earlier(path: Path) -> list[Any]:
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["starts"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _commit() -> str | None:
+    """Commit of the checkout that this package runs from; None where it is installed."""
+    if not _git("ls-files", "--error-unmatch", Path(__file__).name):
+        return None
+    return _git("describe", "--always", "--dirty", "--abbrev=40") or None
+
+
+def _git(*arguments: str) -> str:
+    """What git says about this file's folder; an empty text where it has nothing to say."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
