@@ -101,7 +101,11 @@ def load_model(path: Path) -> tuple[SRModel, Description]:
         raise CheckpointError(
             f"the weights in {path} are damaged: their hash is not the stated one"
         )
-    model = build_model(description.config)
+    try:
+        model = build_model(description.config)
+    except (RuntimeError, ValueError, MemoryError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: its networks cannot be built: {reason}") from error
     load_strictly(model, _as_float32(tensors), str(path))
     return model, description
 

@@ -182,6 +182,7 @@ def _set(*keys, value):
         (("config", "network", "width"), "8", "width: expected a number, got '8'", None),
         (("config", "schedule", "kappa"), -1, "kappa and power must be positive", None),
         (("config", "scale"), 3, "scale 3 needs a codec of that factor, got 4", None),
+        (("config", "network", "width"), 10**7, "its networks cannot be built: ", None),
         (("kind",), "picture", "kind: Input should be 'sr', 'autoencoder'", None),
     ],
 )
