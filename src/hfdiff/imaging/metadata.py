@@ -60,9 +60,13 @@ _TIFF_XMP = 700
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation, 1 where there is none that can be read."""
+    """The EXIF orientation, 1 where there is none that can be read.
+
+    Before the image is decoded it is what stands in front of the samples.
+    """
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        # Not the method of PNG, which decodes the picture to look behind it.
+        return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
     except DAMAGE:
         return 1
 

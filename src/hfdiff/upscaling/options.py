@@ -35,9 +35,8 @@ class UpscaleOptions:
             raise SettingsError("scale and size exclude each other, got both")
         if self.scale is not None and not 1 <= self.scale <= LARGEST_SCALE:
             raise SettingsError(f"scale must lie in 1..{LARGEST_SCALE}, got {self.scale}")
-        if self.size is not None and (
-            self.size == (None, None) or min(filter(None, self.size)) < 1
-        ):
+        sides = [side for side in self.size or () if side is not None]
+        if self.size is not None and (not sides or min(sides) < 1):
             raise SettingsError(f"size needs a width or a height of at least 1, got {self.size}")
         for name, value, least in (
             ("tile", self.tile, 0),

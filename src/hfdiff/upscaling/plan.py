@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hfdiff.core.errors import HFDiffError, ImageError, SettingsError
-from hfdiff.imaging.files import FORMATS, PICTURE_SUFFIXES, Header, check_holds, read_header
+from hfdiff.imaging.files import (
+    FORMATS,
+    PICTURE_SUFFIXES,
+    Header,
+    check_holds,
+    format_named,
+    read_header,
+)
 from hfdiff.upscaling.options import UpscaleOptions, target_size
 
 
@@ -64,8 +71,17 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Input:
+    """An input file, its path below the folder that was named, and that folder (None: itself)."""
+
+    path: Path
+    below: Path
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Found:
-    """An input file, and its path below the folder that was named (its name for a file)."""
+    """An input that is a picture."""
 
     path: Path
     below: Path
@@ -86,14 +102,18 @@ def plan_work(
     Raises:
         SettingsError: when an input does not exist, or many inputs meet one output file.
     """
-    paths, ignored = _expand(list(inputs), naming)
-    found, refusals = _read_headers(paths)
-    single = _single_file_output(naming, paths)
+    files, ignored = _expand(list(inputs), naming)
+    found, refusals = _read_headers(files)
+    single = _single_file_output(naming, files)
     jobs = [_job(item, naming, single, options, model_scale) for item in found]
-    jobs = _without_clashes(jobs, found, naming) if single is None else jobs
+    jobs = _without_clashes(jobs, naming) if single is None else jobs
+    count = Counter(job.target for job in jobs)
     kept = []
     for item, job in zip(found, jobs, strict=True):
         refusal = _refuse(item, job, naming, options, model_scale)
+        if count[job.target] > 1:
+            reason = f"{count[job.target]} inputs would become {job.target}"
+            refusal = Refusal(source=item.path, reason=reason, target=job.target)
         if refusal is None:
             kept.append(job)
         else:
@@ -101,32 +121,42 @@ def plan_work(
     return Plan(jobs=tuple(kept), refusals=tuple(refusals), ignored=ignored)
 
 
-def _expand(inputs: list[str], naming: Naming) -> tuple[list[tuple[Path, Path]], int]:
-    """All input files with their path below the named folder, in one order, none twice."""
-    found: dict[Path, Path] = {}
+def _expand(inputs: list[str], naming: Naming) -> tuple[list[_Input], int]:
+    """All input files, in one order, none twice."""
+    found: dict[Path, _Input] = {}
     ignored = 0
     for text in inputs:
         for path in _matches(text):
             if path.is_dir():
                 for file in _walk(path, naming):
                     if file.suffix.lower() in PICTURE_SUFFIXES:
-                        found.setdefault(file, file.relative_to(path))
+                        item = _Input(path=file, below=file.relative_to(path), folder=path)
+                        found.setdefault(file.absolute(), item)
                     else:
                         ignored += 1
             else:
-                found.setdefault(path, Path(path.name))
-    return sorted(found.items()), ignored
+                found.setdefault(path.absolute(), _Input(path=path, below=Path(path.name)))
+    return sorted(found.values(), key=lambda item: item.path), ignored
 
 
 def _matches(text: str) -> list[Path]:
     path = Path(text)
-    if path.exists():
+    if not text:
+        raise SettingsError("an input has no name", hint="is a variable of the shell empty?")
+    if _exists(path):
         return [path]
     found = glob.glob(text, recursive=True)  # noqa: PTH207  (Path.glob takes no absolute pattern)
     matches = [Path(match) for match in sorted(found)]
     if not matches:
         raise SettingsError(f"input {text} does not exist")
     return matches
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long for the file system, a folder that may not be entered
+        return False
 
 
 def _walk(folder: Path, naming: Naming) -> Iterator[Path]:
@@ -144,30 +174,41 @@ def _walk(folder: Path, naming: Naming) -> Iterator[Path]:
         yield from (here / name for name in sorted(files) if not name.startswith("."))
 
 
-def _read_headers(paths: list[tuple[Path, Path]]) -> tuple[list[_Found], list[Refusal]]:
+def _read_headers(inputs: list[_Input]) -> tuple[list[_Found], list[Refusal]]:
     found, refusals = [], []
-    for path, below in paths:
+    for item in inputs:
         try:
-            found.append(_Found(path=path, below=below, header=_header(path)))
+            found.append(_Found(path=item.path, below=item.below, header=_header(item)))
         except ImageError as error:
-            refusals.append(Refusal(source=path, reason=str(error)))
+            refusals.append(Refusal(source=item.path, reason=str(error)))
     return found, refusals
 
 
-def _header(path: Path) -> Header:
-    if not path.is_file():
+def _header(item: _Input) -> Header:
+    if not item.path.is_file():
         raise ImageError("not a regular file")
-    return read_header(path)
+    if _leads_out(item):
+        raise ImageError(f"a link out of {item.folder}")
+    return read_header(item.path)
 
 
-def _single_file_output(naming: Naming, paths: list[tuple[Path, Path]]) -> Path | None:
+def _leads_out(item: _Input) -> bool:
+    """Whether a file that was met in a folder is a link to somewhere else; named links may be."""
+    if item.folder is None or not item.path.is_symlink():
+        return False
+    return not item.path.resolve().is_relative_to(item.folder.resolve())
+
+
+def _single_file_output(naming: Naming, inputs: list[_Input]) -> Path | None:
     """The output, where it is the name of one file and not of a folder."""
     output = naming.output
     if output is None or output.is_dir() or output.suffix.lower() not in PICTURE_SUFFIXES:
         return None
-    if len(paths) > 1:
+    if naming.format is None:
+        format_named(output.suffix)
+    if len(inputs) > 1:
         raise SettingsError(
-            f"{len(paths)} inputs cannot become the one file {output}", hint="name a folder by -o"
+            f"{len(inputs)} inputs cannot become the one file {output}", hint="name a folder by -o"
         )
     return output
 
@@ -175,7 +216,8 @@ def _single_file_output(naming: Naming, paths: list[tuple[Path, Path]]) -> Path 
 def _job(
     item: _Found, naming: Naming, single: Path | None, options: UpscaleOptions, model_scale: int
 ) -> Job:
-    wanted = naming.format or (single and _format_of_suffix(single.suffix)) or item.header.format
+    named = format_named(single.suffix) if single is not None and naming.format is None else None
+    wanted = naming.format or named or item.header.format
     notes = []
     if not FORMATS[wanted].writable:
         notes.append(f"{wanted} is written as PNG")
@@ -199,7 +241,7 @@ def _mark(
     """What is put behind the name: ``_x4`` where the output would lie beside its source."""
     if naming.suffix is not None:
         return naming.suffix
-    if folder.resolve() != item.path.parent.resolve():
+    if not (_exists(folder) and folder.samefile(item.path.parent)):
         return ""
     if options.size is not None:
         width, height = target_size(item.header.width, item.header.height, options, model_scale)
@@ -208,17 +250,27 @@ def _mark(
     return f"_x{scale:g}"
 
 
-def _without_clashes(jobs: list[Job], found: list[_Found], naming: Naming) -> list[Job]:
-    """Where several inputs meet one output name, all of them keep their source's extension."""
-    count = Counter(job.target for job in jobs)
-    renamed = []
-    for job, item in zip(jobs, found, strict=True):
-        if count[job.target] > 1:
-            stem = job.target.stem.removesuffix(naming.suffix or "")
-            name = f"{stem}{item.path.suffix}{naming.suffix or ''}{job.target.suffix}"
-            job = replace(job, target=job.target.with_name(name))
-        renamed.append(job)
-    return renamed
+def _without_clashes(jobs: list[Job], naming: Naming) -> list[Job]:
+    """Where several inputs meet one output name, all of them keep their source's extension.
+
+    A longer name may meet a further one, so this goes on until nothing changes; what still meets
+    then (files of one name in two folders that were named) is the caller's to refuse.
+    """
+    longer = [_with_source_suffix(job, naming) for job in jobs]
+    while True:
+        count = Counter(job.target for job in jobs)
+        changed = [
+            long if count[job.target] > 1 else job for job, long in zip(jobs, longer, strict=True)
+        ]
+        if changed == jobs:
+            return jobs
+        jobs = changed
+
+
+def _with_source_suffix(job: Job, naming: Naming) -> Job:
+    stem = job.target.stem.removesuffix(naming.suffix or "")
+    name = f"{stem}{job.source.suffix}{naming.suffix or ''}{job.target.suffix}"
+    return replace(job, target=job.target.with_name(name))
 
 
 def _refuse(
@@ -228,9 +280,12 @@ def _refuse(
     width, height = target_size(item.header.width, item.header.height, options, model_scale)
     try:
         check_holds(job.format, width, height)
+        is_there = job.target.exists()
     except HFDiffError as error:
-        reason = str(error)
-    if job.target.exists():
+        reason, is_there = str(error), _exists(job.target)
+    except OSError as error:
+        reason, is_there = f"cannot write {job.target}: {error.strerror}", False
+    if is_there:
         if job.target.samefile(item.path):
             reason = "the output would replace its source"
         elif job.target.is_dir():
@@ -240,11 +295,6 @@ def _refuse(
     if reason is None:
         return None
     return Refusal(source=item.path, reason=reason, target=job.target, exists=exists)
-
-
-def _format_of_suffix(suffix: str) -> str | None:
-    lower = suffix.lower()
-    return next((key for key, kind in FORMATS.items() if lower in kind.suffixes), None)
 
 
 def _suffix_for(source: Path, wanted: str) -> str:

@@ -129,6 +129,18 @@ def test_pictures_between_a_warning_and_a_refusal_of_pillow_are_welcome():
     assert (header.width, header.height) == (9500, 9500)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP"])
+def test_a_header_is_read_without_decoding_the_picture(kind):
+    """Planning a folder must not take as long as reading it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole = content(kind) if kind == "BMP" else content(kind, exif=exif.tobytes())
+
+    header = read_header(io.BytesIO(whole if kind == "WEBP" else whole[: len(whole) // 2]))
+
+    assert (header.width, header.height) == ((70, 60) if kind == "BMP" else (60, 70))
+
+
 def test_a_damaged_exif_block_does_not_stop_a_picture():
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -60,8 +60,9 @@ def test_identity_tiled_equals_untiled_to_the_bit(identity, height, width, tile,
     try:
         tiled = Floats(identity, picture, UpscaleOptions(scale=scale, tile=tile, overlap=overlap))
     except SettingsError as error:
-        assert "too small" in str(error)  # the margin of the resize needs a larger tile
-        return
+        if "too small" not in str(error):
+            raise
+        return  # the margin of the resize needs a larger tile
 
     whole = Floats(identity, picture, UpscaleOptions(scale=scale, tile=0))
 
