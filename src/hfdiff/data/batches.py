@@ -207,6 +207,7 @@ def batch_loader(batches: PairBatches, start: int, stop: int, workers: int) -> G
         num_workers=workers,
         prefetch_factor=_AHEAD if workers else None,
         worker_init_fn=_prepare_worker if workers else None,
+        generator=torch.Generator(),  # torch draws a seed that nothing here uses: not from all's
     )
     return _watched(loader)
 

@@ -13,6 +13,7 @@ _TINY_RUN = {
     "validate_every": 40,
     "validation_pictures": 2,
     "log_every": 5,
+    "optimiser": {"learning_rate": 1e-3, "warmup": 5},
 }
 _TINY_DATA = {"gt_size": 64, "workers": 0}
 _TINY_CODEC = {

@@ -38,13 +38,12 @@ def resolve(
     known, kind = PRESETS[stage], STAGES[stage].settings
     if preset is not None and preset not in known:
         raise SettingsError(f"preset must be one of {', '.join(known)}, got {preset}")
-    layers: list[tuple[str, dict[str, Any]]] = [
-        (f"preset {preset}", dict(known.get(preset or "", {})))
-    ]
+    layers = [(f"preset {preset}", dict(known.get(preset or "", {})))]
     if config is not None:
         layers.append((str(config), merged(layers[-1][1], _read_settings(config))))
-    if overrides:
-        layers.append((" ".join(overrides), merged(layers[-1][1], overridden({}, overrides))))
+    below = layers[-1][1]
+    for count, override in enumerate(overrides, start=1):
+        layers.append((override, merged(below, overridden({}, overrides[:count]))))
     try:
         return validate(with_kinds(layers[-1][1], kind), kind, layers[-1][0])
     except SettingsError:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import nn
 
 from hfdiff.core.errors import ResourceError
@@ -98,11 +99,9 @@ def write_environment(
 
 
 def changes(before: str, settings: RunSettings) -> list[str]:
-    """How the settings differ from a checkpoint's (YAML), one line a key."""
-    import yaml
-
+    """How the settings differ from a checkpoint's (YAML), one line a key; its folder may move."""
     old, new = dict(_flat(yaml.safe_load(before) or {})), dict(_flat(plain(settings)))
-    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key) and key != "out"]
     return [f"{key} is {new.get(key)!r}, was {old.get(key)!r}" for key in keys]
 
 
