@@ -111,6 +111,13 @@ class Ground:
         return self.root / out
 
 
+def freed(stage: Any, phase: int = 0) -> Any:
+    """The stage with the networks of a phase ready to learn, as the loop does it."""
+    for name, network in stage.networks().items():
+        network.requires_grad_(name in stage.phases[phase].networks)
+    return stage
+
+
 def batch_of(size: int = 4, *, side: int = 64) -> Batch:
     """Pairs that follow from their names."""
     return Batch(

@@ -1,0 +1,148 @@
+import pytest
+import torch
+
+from hfdiff.core.errors import SettingsError
+from hfdiff.losses.table import LOSSES
+from hfdiff.model.model_file import load_model, save_model
+from hfdiff.training.run import build
+from hfdiff.training.stages.distill import DistillSettings
+from training_pieces import CARD, batch_of, freed, published_teacher_file
+
+
+def stage_of(ground, *changes):
+    return freed(build("distill", ground.settings("distill", "stage", *changes), []))
+
+
+def losses(stage, batch=None, phase="student"):
+    batch = batch_of(2) if batch is None else batch
+    return stage.losses(phase, batch, torch.Generator().manual_seed(0))
+
+
+def test_the_student_starts_as_a_copy_of_the_teacher(ground):
+    stage = stage_of(ground)
+
+    student, teacher = stage.networks()["student"], stage.frozen()[0]
+
+    assert student is not teacher
+    for (name, a), b in zip(student.named_parameters(), teacher.parameters(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_teacher_and_features_are_frozen_from_the_start_and_take_no_gradient(ground):
+    stage = stage_of(ground)
+    teacher = stage.frozen()[0]
+
+    for term in losses(stage).values():
+        term.backward(retain_graph=True)
+
+    assert not any(p.requires_grad for p in teacher.parameters())
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_terms_are_computed_in_the_order_of_the_table_and_not_at_weight_0(ground):
+    stage = stage_of(ground, "terms={cov: 0.1, inv: 0, l1: 0, adversarial: 0}")
+
+    assert list(losses(stage)) == ["distill", "cov", "con"]
+    assert stage.weights() == {"distill": 1, "con": 1, "cov": 0.1, "discriminator": 1}
+    assert [name for name in LOSSES if name in stage.weights()] == ["distill", "cov", "con"]
+
+
+def test_a_decoder_that_learns_takes_gradient_from_picture_terms(ground):
+    stage = stage_of(ground)
+    decoder = stage.networks()["decoder"]
+
+    terms = losses(stage)
+
+    for name, reaches in (("distill", False), ("l1", True), ("adversarial", True)):
+        grads = torch.autograd.grad(
+            terms[name], list(decoder.parameters()), retain_graph=True, allow_unused=True
+        )
+        assert any(gradient is not None for gradient in grads) == reaches, name
+
+
+def test_the_discriminator_s_phase_trains_the_discriminator_alone(ground):
+    stage = stage_of(ground)
+    networks = {name: net.requires_grad_(True) for name, net in stage.networks().items()}
+
+    losses(stage, phase="discriminator")["discriminator"].backward()
+
+    assert all(p.grad is not None for p in networks["discriminator"].parameters())
+    for name in ("student", "decoder"):
+        assert all(p.grad is None for p in networks[name].parameters())
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (3, 4)])
+def test_picture_terms_see_one_square_of_sr_and_gt(ground, corner):
+    stage = stage_of(ground, "part=12", "train_decoder=false")
+    batch, noise = batch_of(2), torch.zeros(2, 4, 16, 16)
+    top, left = corner
+
+    inputs = stage.inputs(batch, noise=noise, corner=corner)
+
+    square = batch.gt_pm1[:, :, 4 * top : 4 * top + 48, 4 * left : 4 * left + 48]
+    assert torch.equal(inputs.gt_pm1, square)
+    assert inputs.sr_pm1.shape == (2, 3, 48, 48)
+    lq = batch.lq_pm1[:, :, top : top + 12, left : left + 12]
+    x_0 = inputs.x_0_student[:, :, top : top + 12, left : left + 12]
+    assert torch.equal(inputs.sr_pm1, stage.frozen()[1].decode(x_0, lq))
+
+
+def test_the_square_of_a_batch_is_the_same_for_all_its_parts(ground):
+    stage = stage_of(ground, "part=12")
+    batch = batch_of(4)
+
+    whole = losses(stage, batch)["l1"]
+    parts = [losses(stage, batch.part(k, k + 2))["l1"] for k in (0, 2)]
+
+    torch.testing.assert_close(whole, (parts[0] + parts[1]) / 2, atol=1e-6, rtol=1e-5)
+
+
+def test_a_student_may_go_on_under_a_teacher_of_its_own(ground):
+    teacher = ground.root / "lite_teacher.safetensors"
+    student, _ = load_model(teacher)
+    with torch.no_grad():
+        student.network.leave.bias.add_(1)
+    save_model(ground.root / "student.safetensors", student, CARD)
+
+    stage = stage_of(ground, f"start={ground.root / 'student.safetensors'}", f"teacher={teacher}")
+
+    difference = stage.networks()["student"].leave.bias - stage.frozen()[0].leave.bias
+    torch.testing.assert_close(difference, torch.ones(4))
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({"distil": 1.0}, "terms: unknown term distil; did you mean distill?"),
+        ({"beauty": 1.0}, "terms: unknown term beauty; known terms: distill, inv"),
+        ({"inv": -1.0}, "terms.inv must be at least 0, got -1.0"),
+        ({"inv": float("nan")}, "terms.inv must be at least 0, got nan"),
+        ({"inv": 0.0}, "terms: none has a weight"),
+    ],
+)
+def test_terms_that_cannot_work_are_refused(terms, message):
+    with pytest.raises(SettingsError, match=message.replace("?", r"\?")):
+        DistillSettings(terms=terms)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["start=''"], "start: distillation needs a teacher's model file"),
+        (["start={codec}"], "holds an autoencoder only, no teacher"),
+        (["start={published}", "data.gt_size=128", "terms={distill: 1}"], "train_decoder: only"),
+        (["teacher={published}"], "must have the schedule and the latents of"),
+        (["part=2"], "the discriminator needs pictures of at least 12 pixels a side, got 8"),
+        (["part=3", "terms={vgg: 1}"], "VGG16 needs squares of at least 16 pixels, got 12"),
+    ],
+)
+def test_what_cannot_work_is_refused(ground, changes, message):
+    files = {
+        "{codec}": ground.root / "lite_codec.safetensors",
+        "{published}": published_teacher_file(ground.root),
+    }
+    for name, path in files.items():
+        changes = [change.replace(name, str(path)) for change in changes]
+
+    with pytest.raises(SettingsError, match=message):
+        stage_of(ground, *changes)
