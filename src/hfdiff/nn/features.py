@@ -200,7 +200,7 @@ def unit_features(tap: Tensor) -> Tensor:
 
 
 def imagenet_normalised(picture_01: Tensor) -> Tensor:
-    """Pictures ``[B, 3, H, W]`` in [0, 1] with ImageNet's mean and deviation taken out; float32."""
+    """Pictures ``[B, 3, H, W]`` in [0, 1] with ImageNet's mean and deviation out; float32 up."""
     return _standardised(picture_01, IMAGENET_MEAN, IMAGENET_STD)
 
 
@@ -209,7 +209,7 @@ def _shifted(picture_pm1: Tensor) -> Tensor:
 
 
 def _standardised(picture: Tensor, mean: Iterable[float], std: Iterable[float]) -> Tensor:
-    picture = picture.float()
+    picture = picture.to(torch.promote_types(picture.dtype, torch.float32))
     shift = picture.new_tensor(tuple(mean)).view(1, 3, 1, 1)
     return (picture - shift) / picture.new_tensor(tuple(std)).view(1, 3, 1, 1)
 
