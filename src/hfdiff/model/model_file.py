@@ -31,7 +31,8 @@ FORMAT_VERSION = 1
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"
 _KEY = "hfdiff"
-Kind = Literal["sr", "autoencoder", "teacher", "extractor"]
+EXTRACTOR = "extractor"  # the kind of file that is no model: see `hfdiff.model.extractor_file`
+Kind = Literal["sr", "autoencoder", "teacher"]
 _KINDS: Mapping[str, Kind] = {"student": "sr", "teacher": "teacher", "codec": "autoencoder"}
 
 
@@ -77,15 +78,7 @@ def save_model(path: Path, model: SRModel, card: ModelCard) -> Description:
         package=version("hfdiff"),
         content_hash=content_hash(tensors),
     )
-    document = json.dumps(_plain(description), sort_keys=True)
-    if path.suffix == ".safetensors":
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_weights(path, tensors, {_KEY: document})
-    else:
-        path.mkdir(parents=True, exist_ok=True)
-        write_weights(path / WEIGHTS_NAME, tensors, {_KEY: document})
-        with replacing(path / CONFIG_NAME) as scratch:
-            scratch.write_text(json.dumps(_plain(description), indent=2) + "\n", encoding="utf-8")
+    write_described(path, tensors, _plain(description))
     return description
 
 
@@ -96,17 +89,13 @@ def load_model(path: Path) -> tuple[SRModel, Description]:
         CheckpointError: when it is missing, damaged, of an unknown version, or does not fit.
     """
     description = describe(path)
-    tensors, _ = read_weights(_weights_path(path))
-    if content_hash(tensors) != description.content_hash:
-        raise CheckpointError(
-            f"the weights in {path} are damaged: their hash is not the stated one"
-        )
+    tensors = read_described(path, description.content_hash)
     try:
         model = build_model(description.config)
     except (RuntimeError, ValueError, MemoryError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path}: its networks cannot be built: {reason}") from error
-    load_strictly(model, _as_float32(tensors), str(path))
+    load_strictly(model, tensors, str(path))
     return model, description
 
 
@@ -116,12 +105,11 @@ def describe(path: Path) -> Description:
     Raises:
         CheckpointError: as `load_model`.
     """
-    document = _document(path)
-    if document.get("format") != FORMAT_VERSION:
+    document = read_document(path)
+    if document.get("kind") == EXTRACTOR:
         raise CheckpointError(
-            f"{path} has the model file format {document.get('format')!r}, "
-            f"this hfdiff reads {FORMAT_VERSION}",
-            hint="install the hfdiff that wrote it, or a newer one",
+            f"{path} holds a feature extractor and cannot upscale",
+            hint="it is for the term hf of distillation and for `hfdiff features`",
         )
     try:
         return validate(document, Description, str(path))
@@ -129,7 +117,53 @@ def describe(path: Path) -> Description:
         raise CheckpointError(str(error), hint=error.hint) from error
 
 
-def _plain(description: Description) -> Any:
+# What follows is the same for every kind of file, this module's and `extractor_file`'s.
+
+
+def write_described(path: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+    """Write weights with a description inside: a .safetensors file or a folder, as `save_model`."""
+    line = {_KEY: json.dumps(document, sort_keys=True)}
+    if path.suffix == ".safetensors":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_weights(path, tensors, line)
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    write_weights(path / WEIGHTS_NAME, tensors, line)
+    with replacing(path / CONFIG_NAME) as scratch:
+        scratch.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def read_described(path: Path, stated_hash: str) -> dict[str, Tensor]:
+    """The weights of a file or folder in float32, whose hash must be the stated one.
+
+    Raises:
+        CheckpointError: when it is not.
+    """
+    tensors, _ = read_weights(_weights_path(path))
+    if content_hash(tensors) != stated_hash:
+        raise CheckpointError(
+            f"the weights in {path} are damaged: their hash is not the stated one"
+        )
+    return _as_float32(tensors)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The description inside a file or folder, of a format that this hfdiff reads.
+
+    Raises:
+        CheckpointError: when there is none, or of another format.
+    """
+    document = _document(path)
+    if document.get("format") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has the model file format {document.get('format')!r}, "
+            f"this hfdiff reads {FORMAT_VERSION}",
+            hint="install the hfdiff that wrote it, or a newer one",
+        )
+    return document
+
+
+def _plain(description: Description) -> dict[str, Any]:
     return {**asdict(description), "config": plain(description.config)}
 
 
