@@ -1,7 +1,7 @@
 """Picture files: look at the header, read, write whole or not at all. Decided by content, not name.
 
-Pillow does the formats. 16-bit colour, which Pillow would open as 8 bit without a word, is
-recognised in the header and refused by a sentence.
+Pillow does 8 bits a sample. 16-bit colour, which Pillow would open as 8 bit without a word, is
+recognised in the header and goes through libvips (`hfdiff.imaging.deep`).
 """
 
 import contextlib
@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from hfdiff.core.errors import ImageError, SettingsError
 from hfdiff.core.files import replacing
+from hfdiff.imaging.deep import DEEP_FORMATS, encode_deep, read_deep
 from hfdiff.imaging.metadata import (
     DAMAGE,
     has_blocks,
@@ -25,7 +27,7 @@ from hfdiff.imaging.metadata import (
     orientation_of,
     upright,
 )
-from hfdiff.imaging.picture import Picture
+from hfdiff.imaging.picture import Picture, in_8_bit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +70,20 @@ _JPEG_QUALITY = 95
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a file says of its picture before decoding; the size is that of the upright picture."""
+    """What a file says of its picture before decoding; the size is that of the upright picture.
+
+    Attributes:
+        format: A key of FORMATS.
+        width, height: In pixels.
+        has_alpha: Whether there is transparency.
+        is_deep: Whether a sample has more than 8 bits.
+    """
 
     format: str
     width: int
     height: int
     has_alpha: bool
+    is_deep: bool = False
 
 
 def format_named(name: str) -> str:
@@ -100,29 +110,25 @@ def read_header(source: Path | IO[bytes]) -> Header:
         width, height = image.size
         if image.format != "TIFF" and orientation_of(image) >= 5:  # Pillow turns TIFF by itself
             width, height = height, width
-        alpha = image.has_transparency_data
-        return Header(format=_format_of(image), width=width, height=height, has_alpha=alpha)
+        return Header(
+            format=_format_of(image),
+            width=width,
+            height=height,
+            has_alpha=image.has_transparency_data,
+            is_deep=_is_deep(image),
+        )
 
 
 def read_picture(source: Path | IO[bytes]) -> Picture:
     """Read a picture: upright, grey as one channel, palette and CMYK as RGB, alpha kept.
 
     Raises:
-        ImageError: one sentence for files that are no picture, broken, too large, or 16 bit.
+        ImageError: one sentence for files that are no picture, broken, or too large.
     """
     with _opened(source) as image:
-        if image.mode in _DEEP_MODES or _bits(image) > 8:
-            raise ImageError("16-bit pictures are not handled yet, only 8 bit")
         notes = _notes_on(image)
-        _mend_transparency(image)
-        try:
-            image.load()
-        except DAMAGE as error:
-            raise ImageError(f"the picture is broken: {error}") from error
-        samples = np.asarray(_plain_mode(upright(image)))
+        samples = read_deep(source, orientation_of(image)) if _is_deep(image) else _samples(image)
         metadata = metadata_of(image)
-        if samples.ndim == 2:
-            samples = samples[:, :, None]
         kind = _format_of(image)
         lossless = kind in ("PNG", "TIFF", "BMP", "GIF")
         return Picture(
@@ -144,7 +150,9 @@ def encode_picture(picture: Picture, format: str, *, quality: int | None = None)
     check_holds(format, picture.width, picture.height)
     if picture.has_alpha and not FORMATS[format].alpha:
         raise ImageError(f"{format} cannot hold the picture's transparency")
-    samples = picture.samples
+    if picture.samples.dtype == np.uint16 and format in DEEP_FORMATS:
+        return encode_deep(picture, format)
+    samples = in_8_bit(picture.samples)
     stream = io.BytesIO()
     try:
         image = Image.fromarray(samples[:, :, 0] if picture.channels == 1 else samples)
@@ -211,6 +219,21 @@ def _opened(source: Path | IO[bytes]) -> Iterator[Image.Image]:
             raise ImageError(f"cannot be read: {reason}") from error
         with image:
             yield image
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in _DEEP_MODES or _bits(image) > 8
+
+
+def _samples(image: Image.Image) -> NDArray[np.uint8]:
+    """Decoded, upright ``[H, W, C]`` uint8."""
+    _mend_transparency(image)
+    try:
+        image.load()
+    except DAMAGE as error:
+        raise ImageError(f"the picture is broken: {error}") from error
+    samples = np.asarray(_plain_mode(upright(image)))
+    return samples[:, :, None] if samples.ndim == 2 else samples
 
 
 def _format_of(image: Image.Image) -> str:

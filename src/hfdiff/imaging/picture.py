@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from hfdiff.imaging.pixels import Samples
 
 
@@ -80,6 +82,13 @@ class Picture:
             return self.samples[rows.start : rows.stop, columns.start : columns.stop]
         row_index = _mirrored(rows, self.height)[:, None]
         return self.samples[row_index, _mirrored(columns, self.width)[None, :]]
+
+
+def in_8_bit(samples: "Samples") -> "NDArray[np.uint8]":
+    """Samples of 8 bits; those of 16 are divided by 257 and rounded half up."""
+    if samples.dtype == np.uint8:
+        return samples.astype(np.uint8, copy=False)
+    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _mirrored(span: range, length: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hfdiff.core.errors import HFDiffError, ImageError, SettingsError
+from hfdiff.imaging.deep import DEEP_FORMATS
 from hfdiff.imaging.files import (
     FORMATS,
     PICTURE_SUFFIXES,
@@ -225,6 +226,8 @@ def _job(
     if item.header.has_alpha and not FORMATS[wanted].alpha:
         notes.append(f"{wanted} has no transparency: written as PNG")
         wanted = "PNG"
+    if item.header.is_deep and wanted not in DEEP_FORMATS:
+        notes.append(f"{wanted} holds 8 bits a sample: 16 were rounded")
     if single is not None:
         return Job(source=item.path, target=single, format=wanted, notes=tuple(notes))
     suffix = _suffix_for(item.path, wanted)

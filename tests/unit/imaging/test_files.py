@@ -18,7 +18,7 @@ from hfdiff.imaging.files import (
     read_picture,
     write_picture,
 )
-from hfdiff.imaging.picture import Picture
+from hfdiff.imaging.picture import Metadata, Picture
 from support import ROOT
 
 PNGSUITE = ROOT / "tests" / "fixtures" / "pngsuite"
@@ -113,15 +113,13 @@ def test_lab_becomes_rgb_and_leaves_its_profile_behind():
 def test_pngsuite_is_read_as_another_decoder_reads_it(path):
     """Interlaced, palettes, 1 to 16 bits, transparent colours; libvips is the other decoder."""
     wanted = pyvips.Image.new_from_file(str(path)).numpy().reshape(32, 32, -1)
-    if wanted.dtype != np.uint8:
-        with pytest.raises(ImageError, match="16-bit pictures are not handled yet"):
-            read_picture(path)
-        return
 
     picture = read_picture(path)
 
+    assert picture.samples.dtype == wanted.dtype
     assert np.array_equal(picture.samples, wanted)
     assert read_header(path).has_alpha == picture.has_alpha
+    assert read_header(path).is_deep == (wanted.dtype == np.uint16)
 
 
 @pytest.mark.parametrize("path", sorted(PNGSUITE.glob("x*.png")), ids=lambda path: path.stem)
@@ -137,22 +135,87 @@ def deep_tiff(samples, **options):
     return stream
 
 
+DEEP = np.random.default_rng(1).integers(0, 65_536, (8, 9, 3), dtype=np.uint16)
+
+
 @pytest.mark.parametrize(
-    "stream",
+    ("stream", "wanted"),
     [
-        lambda: saved(Image.fromarray(np.full((5, 6), 999, np.uint16)), "PNG"),
-        lambda: saved(Image.fromarray(np.full((5, 6), 999, np.uint16)), "TIFF"),
-        lambda: saved(Image.fromarray(np.full((5, 6), 0.5, np.float32)), "TIFF"),
-        lambda: deep_tiff(np.zeros((8, 9, 3), np.uint16), photometric="rgb"),
-        lambda: deep_tiff(np.zeros((8, 9, 3), np.uint16), photometric="rgb", byteorder=">"),
-        lambda: PNGSUITE / "basn2c16.png",
+        (lambda: saved(Image.fromarray(DEEP[..., 0]), "PNG"), DEEP[..., :1]),
+        (lambda: saved(Image.fromarray(DEEP[..., 0]), "TIFF"), DEEP[..., :1]),
+        (lambda: deep_tiff(DEEP, photometric="rgb"), DEEP),
+        (lambda: deep_tiff(DEEP, photometric="rgb", byteorder=">"), DEEP),
     ],
-    ids=["grey PNG", "grey TIFF", "float TIFF", "RGB TIFF", "big-endian RGB TIFF", "RGB PNG"],
+    ids=["grey PNG", "grey TIFF", "RGB TIFF", "big-endian RGB TIFF"],
 )
-def test_more_than_8_bits_are_refused_not_cut(stream):
+def test_16_bits_are_read_whole(stream, wanted):
     """Pillow would open 16-bit colour as 8 bit without a word."""
-    with pytest.raises(ImageError, match="16-bit pictures are not handled yet, only 8 bit"):
-        read_picture(stream())
+    picture = read_picture(stream())
+
+    assert picture.samples.dtype == np.uint16
+    assert np.array_equal(picture.samples, wanted)
+
+
+def test_float_samples_are_refused():
+    stream = saved(Image.fromarray(np.full((5, 6), 0.5, np.float32)), "TIFF")
+
+    with pytest.raises(ImageError, match="samples of the kind float"):
+        read_picture(stream)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_16_bits_are_written_whole_with_their_metadata(kind, channels):
+    from PIL import ImageCms
+
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    samples = np.resize(DEEP, (12, 10, channels)).astype(np.uint16)
+    picture = Picture(samples=samples, metadata=Metadata(icc=icc, dpi=(300.0, 300.0)))
+
+    again = read_picture(io.BytesIO(encode_picture(picture, kind)))
+
+    assert np.array_equal(again.samples, samples)
+    assert again.metadata.icc == icc
+    assert again.metadata.dpi is not None
+    assert round(again.metadata.dpi[0]) == 300
+
+
+def test_a_dark_16_bit_picture_is_not_taken_for_8_bit():
+    """users 6.5.5: the range follows the file's type, never its values."""
+    dark = (DEEP % 200).astype(np.uint16)
+
+    picture = read_picture(io.BytesIO(encode_picture(Picture(samples=dark), "PNG")))
+
+    assert picture.samples.dtype == np.uint16
+    assert np.array_equal(picture.samples, dark)
+
+
+def test_16_bits_are_rounded_for_formats_of_8():
+    levels = np.arange(65_536, dtype=np.uint16).reshape(256, 256, 1).repeat(3, 2)
+
+    written = read_picture(io.BytesIO(encode_picture(Picture(samples=levels), "WEBP")))
+
+    wanted = np.floor(levels / 257 + 0.5)
+    assert np.array_equal(written.samples, wanted.astype(np.uint8))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bit_pictures_come_out_upright(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    if kind == "PNG":
+        stream = saved(Image.fromarray(DEEP[..., 0]), "PNG", exif=exif)
+        wanted = DEEP[..., :1]
+    else:
+        stream = deep_tiff(DEEP, photometric="rgb", extratags=[(274, 3, 1, orientation, True)])
+        wanted = DEEP
+
+    picture = read_picture(stream)
+    header = read_header(stream)
+
+    assert np.array_equal(picture.samples, ORIENTED[orientation](wanted))
+    assert (header.width, header.height) == (picture.width, picture.height)
 
 
 ORIENTED = {  # how the stored samples must be turned to be upright, by the EXIF standard
@@ -308,11 +371,6 @@ def test_grey_becomes_colour_where_the_format_knows_no_grey():
 def test_jpeg_refuses_alpha():
     with pytest.raises(ImageError, match="JPEG cannot hold the picture's transparency"):
         encode_picture(Picture(samples=noise(4)), "JPEG")
-
-
-def test_16_bit_colour_is_not_written_yet():
-    with pytest.raises(ImageError, match="cannot be written as PNG"):
-        encode_picture(Picture(samples=noise().astype(np.uint16)), "PNG")
 
 
 @pytest.mark.parametrize(("kind", "limit"), [("WEBP", 16_383), ("JPEG", 65_500), ("AVIF", 32_768)])
