@@ -9,7 +9,7 @@ from torch import Tensor
 from hfdiff.core.checks import expect_pair_pm1
 from hfdiff.nn.extractor import Extractor
 
-Normalise = Literal["none", "channel_std"]
+Normalize = Literal["none", "channel_std"]
 
 
 def hf(
@@ -17,7 +17,7 @@ def hf(
     sr_pm1: Tensor,
     gt_pm1: Tensor,
     *,
-    normalise: Normalise = "none",
+    normalize: Normalize = "none",
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Mean of (H(gt) - H(sr))^2 over all channels, positions and pictures.
@@ -29,7 +29,7 @@ def hf(
         extractor: H, frozen and in evaluation mode.
         sr_pm1: ``[B, 3, H, W]`` as decoded, not clamped.
         gt_pm1: The same shape, in [-1, 1].
-        normalise: ``channel_std`` divides every channel by its measured spread, so that the
+        normalize: ``channel_std`` divides every channel by its measured spread, so that the
             loss does not depend on the scale that H happens to have; ``none`` is Eq. 6.
         dtype: What H's convolutions compute in; its state and the mean stay float32.
 
@@ -45,7 +45,7 @@ def hf(
         with torch.no_grad():
             wanted = extractor(gt_pm1)
         given = extractor(sr_pm1)
-    if normalise == "channel_std":
+    if normalize == "channel_std":
         std = extractor.channel_std[:, None, None]
         given, wanted = given / std, wanted / std
     return F.mse_loss(given, wanted)

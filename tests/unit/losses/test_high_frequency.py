@@ -43,8 +43,8 @@ def test_the_spread_of_channels_can_be_divided_out(extractor):
 
     expected = ((extractor(b) - extractor(a)) / std[:, None, None]).square().mean()
 
-    torch.testing.assert_close(hf(extractor, a, b, normalise="channel_std"), expected)
-    assert hf(extractor, a, b, normalise="channel_std") != hf(extractor, a, b)
+    torch.testing.assert_close(hf(extractor, a, b, normalize="channel_std"), expected)
+    assert hf(extractor, a, b, normalize="channel_std") != hf(extractor, a, b)
 
 
 def test_the_loss_is_a_positive_float32_scalar_whatever_autocast_says(extractor):

@@ -6,10 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from backbones import small_backbone
 from hfdiff.core import fetch
+from hfdiff.core.errors import CheckpointError, SettingsError
 from hfdiff.losses import perceptual
+from hfdiff.losses.feature_settings import FeatureSettings
 from hfdiff.losses.table import LOSSES, FrozenNets
+from hfdiff.nn.extractor import Extractor, ExtractorConfig
 from hfdiff.nn.features import VGG16, Lpips, Trunk
+from hfdiff.nn.invertible import InvertibleConfig
 from support import fill_by_recipe
 from toy_student import Toy
 
@@ -20,9 +25,22 @@ def frozen(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     fetch.adopt("vgg16", fill_by_recipe(Trunk(VGG16)).state_dict(), "the recipe")
-    nets = FrozenNets(torch.device("cpu"), lpips_stages=2)
+    nets = FrozenNets(
+        torch.device("cpu"),
+        lpips_stages=2,
+        features=FeatureSettings(extractor="small", hf_backward="reconstruct"),
+        read_extractor=small_extractor,
+    )
+    nets.dino = small_backbone()
     yield nets
     patch.undo()
+
+
+def small_extractor(name: str) -> Extractor:
+    """What a model file named ``small`` would hold."""
+    assert name == "small"
+    config = ExtractorConfig(invertible=InvertibleConfig(width=8, modules=2))
+    return fill_by_recipe(Extractor(config)).requires_grad_(True)
 
 
 @pytest.fixture(params=LOSSES)
@@ -83,7 +101,7 @@ def test_feature_networks_are_loaded_when_a_term_asks_and_not_before(frozen):
 
 
 def test_feature_networks_are_frozen_from_the_start(frozen):
-    for net in (frozen.vgg, frozen.lpips):
+    for net in (frozen.vgg, frozen.lpips, frozen.extractor, frozen.dino):
         assert isinstance(net, nn.Module)
         assert not net.training
         assert not any(p.requires_grad for p in net.parameters())
@@ -92,3 +110,33 @@ def test_feature_networks_are_frozen_from_the_start(frozen):
 def test_named_networks_have_the_stages_that_were_asked_for(frozen):
     assert len(frozen.vgg.stages) == perceptual.VGG_STAGES
     assert len(frozen.lpips.heads) == 2
+
+
+def test_the_extractor_goes_backward_as_it_was_asked_to(frozen):
+    assert frozen.extractor.invertible.backward_form == "reconstruct"
+
+
+def test_a_term_without_its_network_is_refused_before_anything_is_computed():
+    fresh = FrozenNets(torch.device("cpu"))
+
+    with pytest.raises(SettingsError, match=r"hf needs .*: set features\.extractor"):
+        LOSSES["hf"](fresh)
+    with pytest.raises(SettingsError, match="js_dino needs a network"):
+        LOSSES["js_dino"](fresh)
+    with pytest.raises(CheckpointError, match=r"no DINOv2 weights at nowhere\.pth"):
+        LOSSES["js_dino"](
+            FrozenNets(torch.device("cpu"), features=FeatureSettings(dino="nowhere.pth"))
+        )
+
+
+def test_the_networks_in_use_say_where_they_are_from_and_under_which_terms(frozen):
+    for name in ("vgg", "lpips", "extractor", "dino"):
+        getattr(frozen, name)
+
+    origins = frozen.origins()
+
+    assert origins["vgg"] == "vgg16; torchvision's ImageNet weights (BSD-3-Clause)"
+    assert origins["lpips"] == origins["vgg"]
+    assert origins["dino"] == "a test"
+    assert origins["extractor"].startswith("content hash ")
+    assert FrozenNets(torch.device("cpu")).origins() == {}
