@@ -51,8 +51,10 @@ def encode_deep(picture: Picture, format: str) -> bytes:  # noqa: A002
         ImageError: when libvips cannot write it.
     """
     vips = _vips()
-    height, width, bands = picture.samples.shape
     samples = np.ascontiguousarray(picture.samples)
+    if format == "TIFF" and picture.channels == 2:  # few programs read grey with alpha there
+        samples = np.ascontiguousarray(samples[:, :, [0, 0, 0, 1]])
+    height, width, bands = samples.shape
     image = vips.Image.new_from_memory(samples.data, width, height, bands, "ushort")
     image = image.copy(interpretation="grey16" if bands < 3 else "rgb16")
     metadata = picture.metadata

@@ -175,6 +175,8 @@ def test_16_bits_are_written_whole_with_their_metadata(kind, channels):
 
     again = read_picture(io.BytesIO(encode_picture(picture, kind)))
 
+    if (kind, channels) == ("TIFF", 2):
+        samples = samples[:, :, [0, 0, 0, 1]]  # few programs read grey with alpha there
     assert np.array_equal(again.samples, samples)
     assert again.metadata.icc == profile
     assert again.metadata.dpi is not None
