@@ -48,7 +48,8 @@ def degrade(
         bool, typer.Option("--overwrite", help="Make outputs anew that exist.")
     ] = False,
     recursive: Annotated[
-        bool, typer.Option(" /--no-recursive", help="Do not enter folders of folders.")
+        bool,
+        typer.Option("--recursive/--no-recursive", help="Whether folders in folders are entered."),
     ] = True,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only failures.")] = False,
 ) -> None:

@@ -34,21 +34,30 @@ app.command()(train.train)
 app.add_typer(weights.app, name="weights")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"hfdiff {version('hfdiff')}")
+        raise typer.Exit
+
+
 @app.callback()
 def main(
-    show_version: Annotated[
-        bool, typer.Option("--version", is_eager=True, help="Print the version and stop.")
+    show_version: Annotated[  # noqa: ARG001  (its callback has done it)
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=_print_version,
+            help="Print the version and stop.",
+        ),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Log more, and show tracebacks of errors.")
     ] = False,
 ) -> None:
     """Better photographs with one step of a diffusion model."""
-    if show_version:
-        from importlib.metadata import version
-
-        typer.echo(f"hfdiff {version('hfdiff')}")
-        raise typer.Exit
     if debug:
         import logging
 
@@ -64,11 +73,20 @@ def run() -> NoReturn:
     except HFDiffError as error:
         if os.environ.get("HFDIFF_DEBUG"):
             raise
-        typer.echo(f"error: {error}", err=True)
-        if error.hint:
-            typer.echo(f"hint: {error.hint}", err=True)
+        _complain(str(error), error.hint)
         sys.exit(exit_code(error))
+    except Exception as error:
+        if os.environ.get("HFDIFF_DEBUG"):
+            raise
+        _complain(f"{type(error).__name__}: {error}", "hfdiff --debug COMMAND ... shows where")
+        sys.exit(FAILED)
     sys.exit(0)
+
+
+def _complain(message: str, hint: str | None) -> None:
+    typer.echo("error: " + " ".join(message.splitlines()), err=True)
+    if hint:
+        typer.echo("hint: " + " ".join(hint.splitlines()), err=True)
 
 
 def exit_code(error: HFDiffError) -> int:

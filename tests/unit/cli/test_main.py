@@ -1,0 +1,173 @@
+"""Every error is one line, a hint where there is one, and the exit code of its kind."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hfdiff.cli import main
+from hfdiff.core.errors import (
+    CheckpointError,
+    HFDiffError,
+    ImageError,
+    MissingExtraError,
+    ResourceError,
+    SettingsError,
+)
+
+HFDIFF = Path(sys.executable).with_name("hfdiff")
+
+
+@pytest.fixture(autouse=True)
+def _no_debug(monkeypatch):
+    monkeypatch.delenv("HFDIFF_DEBUG", raising=False)
+
+
+def run(monkeypatch, capsys, *arguments):
+    """The command in this process: exit code, standard output, standard error."""
+    monkeypatch.setattr(sys, "argv", ["hfdiff", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main.run()
+    captured = capsys.readouterr()
+    return caught.value.code or 0, captured.out, captured.err
+
+
+def failing_with(monkeypatch, capsys, error):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(main, "app", fail)
+    return run(monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SettingsError("no"), 2),
+        (CheckpointError("no"), 3),
+        (ImageError("no"), 1),
+        (ResourceError("no"), 1),
+        (MissingExtraError("no"), 1),
+        (HFDiffError("no"), 1),
+    ],
+)
+def test_the_exit_code_tells_the_kind_of_error(monkeypatch, capsys, error, code):
+    assert failing_with(monkeypatch, capsys, error) == (code, "", "error: no\n")
+
+
+def test_a_hint_is_a_second_line(monkeypatch, capsys):
+    _, _, said = failing_with(monkeypatch, capsys, SettingsError("no", hint="try yes"))
+
+    assert said == "error: no\nhint: try yes\n"
+
+
+def test_a_message_of_several_lines_is_said_in_one(monkeypatch, capsys):
+    _, _, said = failing_with(monkeypatch, capsys, CheckpointError("no\nand\nno", hint="a\nb"))
+
+    assert said == "error: no and no\nhint: a b\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (RuntimeError("odd\nand odd"), "error: RuntimeError: odd and odd"),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "error: OSError: [Errno 28] No space left on device",
+        ),
+        (MemoryError(), "error: MemoryError: "),
+    ],
+)
+def test_an_error_that_nobody_thought_of_is_one_line_too(monkeypatch, capsys, error, line):
+    code, _, said = failing_with(monkeypatch, capsys, error)
+
+    assert code == 1
+    assert said == f"{line}\nhint: hfdiff --debug COMMAND ... shows where\n"
+
+
+@pytest.mark.parametrize("error", [SettingsError("no"), RuntimeError("odd")])
+def test_debugging_shows_where(monkeypatch, error):
+    monkeypatch.setenv("HFDIFF_DEBUG", "1")
+
+    def fail():
+        raise error
+
+    monkeypatch.setattr(main, "app", fail)
+    with pytest.raises(type(error)):
+        main.run()
+
+
+def test_the_version_is_printed(monkeypatch, capsys):
+    from hfdiff import __version__
+
+    assert run(monkeypatch, capsys, "--version") == (0, f"hfdiff {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["upscale", "--scal", "4"], "No such option: --scal (Possible options: --scale)"),
+        (["upscal"], "No such command 'upscal'"),
+        (["upscale", "a.png", "--tile", "many"], "Invalid value for '-t' / '--tile'"),
+        (["upscale", "a.png", "--quality", "101"], "Invalid value for '--quality'"),
+        (["convert"], "Missing argument"),
+        (["upscale"], "error: no input given"),
+        (["upscale", "a.png", "--fp32", "--dtype", "bfloat16"], "contradict each other"),
+    ],
+)
+def test_wrong_use_exits_2_and_says_what(monkeypatch, capsys, arguments, said):
+    code, out, error = run(monkeypatch, capsys, *arguments)
+
+    assert code == 2
+    assert out == ""
+    assert said in error
+
+
+def test_wrong_use_is_found_before_torch_is_imported():
+    """users 6.4.2: options, sizes and formats need no network."""
+    program = (
+        "import sys\n"
+        "from hfdiff.cli.main import run\n"
+        "try:\n    run()\nexcept SystemExit as e:\n    code = e.code\n"
+        "sys.exit(code if 'torch' not in sys.modules else 99)"
+    )
+    for arguments in (
+        ["upscale", "--nonsense"],
+        ["upscale", "a.png", "--size", "big"],
+        ["upscale", "a.png", "--scale", "99"],
+        ["upscale", "a.png", "--format", "doc"],
+    ):
+        command = [sys.executable, "-c", program, *arguments]
+        assert subprocess.run(command, capture_output=True, check=False).returncode == 2, arguments
+
+
+def test_without_a_command_the_help_is_shown(monkeypatch, capsys):
+    code, out, error = run(monkeypatch, capsys)
+
+    assert code == 2
+    assert "Usage: hfdiff" in out + error
+
+
+def test_an_interruption_exits_130(monkeypatch, capsys):
+    from hfdiff.model import find
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(find, "bundled_models", interrupt)
+
+    code, _, error = run(monkeypatch, capsys, "models")
+
+    assert code == 130
+    assert "Traceback" not in error
+
+
+def test_a_reader_that_goes_away_is_no_error_of_ours():
+    """As in `hfdiff models | head -0`."""
+    program = f"{HFDIFF} models | true; echo ${{PIPESTATUS[0]}}"
+
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True)
+
+    assert "Traceback" not in done.stderr
