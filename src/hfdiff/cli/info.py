@@ -33,19 +33,43 @@ def info(
 
 def _model_facts(name: str | None) -> dict[str, Any]:
     from hfdiff.model.find import find_model
-    from hfdiff.model.model_file import load_model
+    from hfdiff.model.model_file import EXTRACTOR, load_model, read_document
 
     path = find_model(name)
+    if read_document(path).get("kind") == EXTRACTOR:
+        return _extractor_facts(path)
     model, description = load_model(path)
-    config, card = description.config, description.card
+    config = description.config
     return {
-        "model": card.name,
+        "model": description.card.name,
         "file": path,
         "kind": description.kind,
         "scale": config.scale,
         "denoiser": _part(config.network, model.network),
         "codec": _part(config.codec, model.codec),
         "tile": f"{config.tile} px, overlap {config.overlap} px",
+        **_card_facts(description),
+    }
+
+
+def _extractor_facts(path: Path) -> dict[str, Any]:
+    from hfdiff.model.extractor_file import load_extractor
+
+    extractor, description = load_extractor(path)
+    modules = description.config.invertible
+    return {
+        "model": description.card.name,
+        "file": path,
+        "kind": description.kind,
+        "network": _part(description.config, extractor),
+        "modules": f"{modules.modules} of width {modules.width}, maps {modules.maps}",
+        **_card_facts(description),
+    }
+
+
+def _card_facts(description: Any) -> dict[str, Any]:
+    card = description.card
+    return {
         "licence": card.licence,
         "data": card.data_terms or "none",
         "limits": card.limits or "not stated",

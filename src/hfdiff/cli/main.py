@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hfdiff.cli import convert, degrade, evaluate, info, models, train, upscale, weights
+from hfdiff.cli import convert, degrade, evaluate, features, info, models, train, upscale, weights
 from hfdiff.core.errors import CheckpointError, HFDiffError, SettingsError
 
 WRONG_USE, MODEL_NOT_LOADABLE, FAILED, INTERRUPTED = 2, 3, 1, 130
@@ -28,6 +28,7 @@ app.command()(upscale.upscale)
 app.command()(convert.convert)
 app.command()(degrade.degrade)
 app.command()(evaluate.evaluate)
+app.command()(features.features)
 app.command()(info.info)
 app.command()(models.models)
 app.command()(train.train)
