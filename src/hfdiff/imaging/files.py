@@ -8,7 +8,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +26,7 @@ from hfdiff.imaging.metadata import (
     metadata_options,
     orientation_of,
     upright,
+    with_size,
 )
 from hfdiff.imaging.picture import Picture, in_8_bit
 
@@ -150,6 +151,8 @@ def encode_picture(picture: Picture, format: str, *, quality: int | None = None)
     check_holds(format, picture.width, picture.height)
     if picture.has_alpha and not FORMATS[format].alpha:
         raise ImageError(f"{format} cannot hold the picture's transparency")
+    metadata = with_size(picture.metadata, picture.width, picture.height)
+    picture = replace(picture, metadata=metadata)
     if picture.samples.dtype == np.uint16 and format in DEEP_FORMATS:
         return encode_deep(picture, format)
     samples = in_8_bit(picture.samples)

@@ -5,6 +5,7 @@ A damaged block never stops a picture; it is left behind.
 
 import re
 import struct
+from dataclasses import replace
 from typing import Any
 
 from PIL import ExifTags, Image, PngImagePlugin
@@ -57,6 +58,8 @@ _UPRIGHT: dict[int, Image.Transpose] = {
 }
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>))[0-9]")
 _TIFF_XMP = 700
+_SIZES = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength)
+_PIXEL_SIZES = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -88,6 +91,22 @@ def metadata_of(image: Image.Image) -> Metadata:
         xmp=_XMP_ORIENTATION.sub(rb"\g<1>1", xmp) if isinstance(xmp, bytes) else None,
         dpi=_dpi(image),
     )
+
+
+def with_size(metadata: Metadata, width: int, height: int) -> Metadata:
+    """Metadata whose statements of the picture's size, where there are any, are right again."""
+    if metadata.exif is None:
+        return metadata
+    try:
+        exif = _loaded(metadata.exif)
+        inner = exif.get_ifd(ExifTags.IFD.Exif) if ExifTags.IFD.Exif in exif else {}
+        for block, tags in ((exif, _SIZES), (inner, _PIXEL_SIZES)):
+            for tag, side in zip(tags, (width, height), strict=True):
+                if tag in block:
+                    block[tag] = side
+        return replace(metadata, exif=exif.tobytes())
+    except DAMAGE:
+        return replace(metadata, exif=None)
 
 
 def metadata_options(metadata: Metadata, format: str) -> dict[str, Any]:  # noqa: A002

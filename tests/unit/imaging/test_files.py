@@ -193,6 +193,20 @@ def test_a_dark_16_bit_picture_is_not_taken_for_8_bit():
     assert np.array_equal(picture.samples, dark)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_sizes_in_exif_become_those_of_the_output(kind):
+    exif = Image.Exif()
+    exif[0x0132] = "2024:07:01 12:00:00"
+    exif.get_ifd(0x8769)[0xA002] = 9
+    exif.get_ifd(0x8769)[0xA003] = 8
+    picture = Picture(samples=noise(), metadata=Metadata(exif=exif.tobytes()))
+
+    with Image.open(io.BytesIO(encode_picture(picture, kind))) as written:
+        block = written.getexif().get_ifd(0x8769)
+
+    assert (block[0xA002], block[0xA003]) == (picture.width, picture.height)
+
+
 def test_16_bits_are_rounded_for_formats_of_8():
     levels = np.arange(65_536, dtype=np.uint16).reshape(256, 256, 1).repeat(3, 2)
 
