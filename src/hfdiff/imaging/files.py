@@ -235,7 +235,7 @@ def _samples(image: Image.Image) -> NDArray[np.uint8]:
         image.load()
     except DAMAGE as error:
         raise ImageError(f"the picture is broken: {error}") from error
-    samples = np.asarray(_plain_mode(upright(image)))
+    samples = np.asarray(plain_mode(upright(image)))
     return samples[:, :, None] if samples.ndim == 2 else samples
 
 
@@ -278,7 +278,8 @@ def _mend_transparency(image: Image.Image) -> None:
         image.info["transparency"] *= _GREY_STEPS[raw]
 
 
-def _plain_mode(image: Image.Image) -> Image.Image:
+def plain_mode(image: Image.Image) -> Image.Image:
+    """The image in one of the modes L, LA, RGB and RGBA that says everything it says."""
     transparent = image.has_transparency_data
     if image.mode in ("1", "L", "LA"):
         return image.convert("LA" if transparent else "L")

@@ -1,6 +1,6 @@
 """A picture in memory: integer samples as the file had them, and what belongs to them.
 
-Nothing here is float and nothing is torch: only windows of a picture ever become tensors.
+Files are never float here, and nothing is torch: only windows of a picture become tensors.
 """
 
 from dataclasses import dataclass, field
@@ -36,7 +36,8 @@ class Picture:
     """An upright picture.
 
     Attributes:
-        samples: ``[H, W, C]`` uint8 or uint16; C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
+        samples: ``[H, W, C]`` uint8 or uint16, or float32 in [0, 1] where a user's tensor was
+            float already; C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
         format: Pillow's name of the format it came from (``PNG``, ``JPEG``, ...); "" for none.
         lossless: Whether that format, as used, lost nothing.
         metadata: ICC, EXIF and the like.

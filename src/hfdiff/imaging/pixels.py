@@ -5,21 +5,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Samples = NDArray[np.uint8] | NDArray[np.uint16]
+Samples = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
+"""``[H, W, C]``: integers as files have them, or floats in [0, 1] as tensors of users have them."""
 
 
 def samples_to_01(samples: Samples) -> Tensor:
-    """``[H, W, C]`` integers to float32 ``[1, C, H, W]`` in [0, 1]; their type is the range."""
-    peak = np.float32(np.iinfo(samples.dtype).max)
+    """``[H, W, C]`` samples to float32 ``[1, C, H, W]`` in [0, 1]; their type is the range."""
     plane = np.ascontiguousarray(samples.transpose(2, 0, 1), dtype=np.float32)
-    return torch.from_numpy(plane / peak)[None]
+    return torch.from_numpy(plane / _peak(samples.dtype))[None]
 
 
 def samples_from_01(block_01: Tensor, dtype: np.dtype) -> Samples:
-    """``[C, H, W]`` in [0, 1] to ``[H, W, C]`` samples: clamped, rounded half to even."""
-    peak = float(np.iinfo(dtype).max)
-    levels = (block_01.float().clamp(0.0, 1.0) * peak).round()
+    """``[C, H, W]`` in [0, 1] to ``[H, W, C]`` samples: clamped, integers rounded half to even."""
+    levels = block_01.float().clamp(0.0, 1.0) * float(_peak(dtype))
+    if np.issubdtype(dtype, np.integer):
+        levels = levels.round()
     return levels.permute(1, 2, 0).cpu().numpy().astype(dtype)
+
+
+def _peak(dtype: np.dtype) -> np.float32:
+    """What is white: the largest integer, or one for floats."""
+    return np.float32(np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1)
 
 
 def pm1_from_01(picture_01: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from hfdiff.core.devices import resolve_device, resolve_dtype
-from hfdiff.core.errors import SettingsError
+from hfdiff.core.errors import ImageError, SettingsError
 from hfdiff.diffusion.noise import Window, positional_noise
+from hfdiff.imaging.files import read_picture, write_picture
 from hfdiff.imaging.picture import Picture
 from hfdiff.imaging.pixels import (
     Samples,
@@ -25,7 +26,9 @@ from hfdiff.imaging.resize import Axis, resample
 from hfdiff.model.find import find_model
 from hfdiff.model.model_file import Description, load_model
 from hfdiff.model.sr_model import SRModel
+from hfdiff.upscaling.kinds import ImageLike, like, pictures_of
 from hfdiff.upscaling.options import UpscaleOptions, target_size
+from hfdiff.upscaling.plan import Naming, plan_work
 from hfdiff.upscaling.tiles import Tile, TileMerger, TilePlan, plan_axis
 
 _ALPHA_MARGIN = 3  # lq pixels that the cubic of the alpha channel reaches
@@ -87,6 +90,83 @@ class Upscaler:
         dtype = str(self.dtype).removeprefix("torch.")
         name, scale = self.description.card.name, self.model.scale
         return f"model {name} (x{scale}) on {self.device}, {dtype}"
+
+    def __call__(
+        self,
+        image: ImageLike,
+        *,
+        scale: float | None = None,
+        size: tuple[int | None, int | None] | None = None,
+        seed: int = 0,
+        steps: int = 1,
+        tile: int | None = None,
+        overlap: int | None = None,
+        batch: int = 1,
+    ) -> ImageLike:
+        """Enlarge an image of Pillow, an array or a tensor; what comes in comes out.
+
+        Args:
+            image: An image of Pillow; an array ``[H, W]`` or ``[H, W, C]``, uint8 or uint16; or a
+                float tensor ``[3, H, W]`` or ``[B, 3, H, W]`` in [0, 1].
+            scale: See `UpscaleOptions`, as all that follow.
+            size: Exact output size (width, height).
+            seed: The same seed gives the same result; pictures of a batch share it.
+            steps: Denoising steps.
+            tile: Tile side in lq pixels.
+            overlap: lq pixels that tiles share.
+            batch: Tiles computed at once.
+
+        Raises:
+            ImageError: for anything else than such an image.
+            SettingsError: for sizes, steps or tiles that cannot work.
+        """
+        options = UpscaleOptions(
+            scale=scale,
+            size=size,
+            seed=seed,
+            steps=steps,
+            tile=tile,
+            overlap=overlap,
+            batch=batch,
+        )
+        return like(image, [self.upscale(picture, options) for picture in pictures_of(image)])
+
+    def upscale_file(
+        self,
+        source: str | Path,
+        target: str | Path,
+        options: UpscaleOptions | None = None,
+        *,
+        quality: int | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Enlarge a picture file, with the rules of ``hfdiff upscale`` for names and formats.
+
+        Args:
+            source: A picture file.
+            target: A picture file to write, or a folder.
+            options: Size, seed, steps, tiling.
+            quality: 1..100 for lossy formats; None: the format's default.
+            overwrite: Whether an existing file is replaced; never the source.
+
+        Returns:
+            The file that was written.
+
+        Raises:
+            ImageError: when the source cannot be read or the target not be written.
+            SettingsError: for sizes, steps or tiles that cannot work.
+        """
+        options = options or UpscaleOptions()
+        if not Path(source).is_file():
+            raise ImageError(f"{source} is not a file")
+        naming = Naming(output=Path(target), overwrite=overwrite)
+        plan = plan_work([str(source)], naming, options, model_scale=self.model.scale)
+        if plan.refusals:
+            raise ImageError(f"{source}: {plan.refusals[0].reason}")
+        job = plan.jobs[0]
+        better = self.upscale(read_picture(job.source), options)
+        write_picture(better, job.target, job.format, quality=quality)
+        return job.target
 
     def upscale(
         self, picture: Picture, options: UpscaleOptions, *, on_progress: Progress | None = None

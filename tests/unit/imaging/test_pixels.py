@@ -90,3 +90,12 @@ def test_the_range_of_networks_is_clamped_on_the_way_back():
     values = torch.tensor([-3.0, -1.0, 0.0, 1.0, 3.0])
 
     assert clamped_01_from_pm1(values).tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
+
+
+def test_floats_pass_as_they_are_and_are_clamped():
+    samples = np.array([[[0.0, 0.12345678, 1.0]]], np.float32)
+
+    block = samples_to_01(samples)[0]
+
+    assert np.array_equal(samples_from_01(block, np.dtype(np.float32)), samples)
+    assert samples_from_01(block * 2 - 0.5, np.dtype(np.float32)).tolist() == [[[0.0, 0.0, 1.0]]]
