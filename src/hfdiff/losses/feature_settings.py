@@ -16,8 +16,8 @@ class FeatureSettings:
         extractor: Model file of H.
         hf_normalize: ``channel_std`` divides each of H's channels by its spread on the extractor's
             training pictures; ``none`` is Eq. 6.
-        hf_backward: ``reconstruct`` takes memory that does not grow with H's modules, and a little
-            more time.
+        hf_backward: ``reconstruct`` takes memory that does not grow with H's modules, a little more
+            time, and float32 for H whatever the run's precision is.
         dino: File, folder or hub id of DINOv2, or the name of a stand-in.
         dino_input: How pictures become its input.
         js: What the distributions are.

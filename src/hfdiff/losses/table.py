@@ -116,7 +116,10 @@ def _vgg_term(frozen: FrozenNets) -> Loss:
 
 
 def _hf_term(frozen: FrozenNets) -> Loss:
-    network, normalize, dtype = frozen.extractor, frozen.features.hf_normalize, frozen.dtype
+    network, normalize = frozen.extractor, frozen.features.hf_normalize
+    # States cannot be rebuilt through maps in half precision: they would round differently.
+    rebuilds = frozen.features.hf_backward == "reconstruct"
+    dtype = torch.float32 if rebuilds else frozen.dtype
     return lambda inputs: high_frequency.hf(
         network, inputs.sr_pm1, inputs.gt_pm1, normalize=normalize, dtype=dtype
     )

@@ -116,6 +116,22 @@ def test_the_extractor_goes_backward_as_it_was_asked_to(frozen):
     assert frozen.extractor.invertible.backward_form == "reconstruct"
 
 
+def test_an_extractor_that_rebuilds_its_states_stays_in_float32_in_a_run_of_bfloat16(frozen):
+    def reduced(form):
+        nets = FrozenNets(
+            torch.device("cpu"),
+            dtype=torch.bfloat16,
+            features=FeatureSettings(extractor="small", hf_backward=form),
+            read_extractor=small_extractor,
+        )
+        return LOSSES["hf"](nets)(Toy().inputs())
+
+    exact = LOSSES["hf"](frozen)(Toy().inputs())
+
+    assert reduced("reconstruct") == exact
+    assert reduced("ordinary") != exact
+
+
 def test_a_term_without_its_network_is_refused_before_anything_is_computed():
     fresh = FrozenNets(torch.device("cpu"))
 

@@ -236,9 +236,11 @@ def test_a_backward_pass_after_the_weights_changed_is_refused():
         loss.backward()
 
 
-def test_the_state_is_float32_under_autocast_and_both_forms_still_agree():
+@pytest.mark.parametrize("side", [16, 96])
+def test_under_autocast_the_state_is_float32_and_both_forms_agree(side):
+    """In a large state some rebuilt numbers round to other ones of bfloat16: the fallback serves."""
     stack = trained(InvertibleConfig(width=16))
-    z, weights = normal("z", (1, 16, 16, 16)), normal("weights", (1, 16, 16, 16))
+    z, weights = normal("z", (1, 16, side, side)), normal("weights", (1, 16, side, side))
     grads = []
 
     for form in ("ordinary", "reconstruct"):
@@ -250,8 +252,20 @@ def test_the_state_is_float32_under_autocast_and_both_forms_still_agree():
         grads.append(leaf.grad)
 
     assert out.dtype == torch.float32
-    # bfloat16 has 8 bits; one rounding of a map flips where the rebuilt state differs by 1e-7.
+    assert stack.reconstruction_error <= RECONSTRUCTION_LIMIT or torch.equal(*grads)
+    # bfloat16 has 8 bits: 0.4 % of a product.
     torch.testing.assert_close(grads[1], grads[0], atol=0.02 * float(grads[0].abs().max()), rtol=0)
+
+
+def test_the_fallback_warns_once(caplog):
+    stack = trained(InvertibleConfig(width=16, modules=8, mix="reverse"), gain=2.0)
+    z = normal("z", (1, 16, 16, 16))
+
+    with caplog.at_level(logging.WARNING, logger="hfdiff.nn.invertible"):
+        for _ in range(3):
+            gradients(stack, z, z, "reconstruct")
+
+    assert caplog.text.count("repeated the ordinary way") == 1
 
 
 def test_rebuilding_needs_memory_that_does_not_grow_with_the_modules():
