@@ -238,7 +238,7 @@ def test_a_backward_pass_after_the_weights_changed_is_refused():
 
 @pytest.mark.parametrize("side", [16, 96])
 def test_under_autocast_the_state_is_float32_and_both_forms_agree(side):
-    """In a large state some rebuilt numbers round to other ones of bfloat16: the fallback serves."""
+    """In a large state some rebuilt numbers round to others of bfloat16: the fallback serves."""
     stack = trained(InvertibleConfig(width=16))
     z, weights = normal("z", (1, 16, side, side)), normal("weights", (1, 16, side, side))
     grads = []
