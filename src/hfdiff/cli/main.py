@@ -10,7 +10,18 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hfdiff.cli import convert, degrade, evaluate, features, info, models, train, upscale, weights
+from hfdiff.cli import (
+    convert,
+    curves,
+    degrade,
+    evaluate,
+    features,
+    info,
+    models,
+    train,
+    upscale,
+    weights,
+)
 from hfdiff.core.errors import CheckpointError, HFDiffError, SettingsError
 
 WRONG_USE, MODEL_NOT_LOADABLE, FAILED, INTERRUPTED = 2, 3, 1, 130
@@ -26,6 +37,7 @@ app = typer.Typer(
 )
 app.command()(upscale.upscale)
 app.command()(convert.convert)
+app.command()(curves.curves)
 app.command()(degrade.degrade)
 app.command()(evaluate.evaluate)
 app.command()(features.features)
