@@ -15,7 +15,7 @@ def _one_thread():
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
-    """Tests never reach the network: only sockets of this machine's own families are let through."""
+    """Tests never reach the network: only sockets of this machine are let through."""
     real = socket.socket.connect
 
     def refuse(self, address):
