@@ -8,6 +8,7 @@ lq in one convolution and as the base of its residual, which keeps colours.
 Parts: `LiteCodec` (encoder of the lq, encoder of the gt for training, decoder) and `LiteDenoiser`.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,7 @@ from hfdiff.core.errors import SettingsError
 from hfdiff.imaging.resize import enlarge_cubic
 
 _FACTOR = 4
+_CUBIC_REACH = 2  # lq pixels of the kernel that enlarges the base of the residual
 _MEMORY = 0.01  # weight of the newest batch in the remembered mean and spread
 
 
@@ -44,6 +46,11 @@ class LiteDenoiserConfig:
         if self.time_width % 2:
             raise SettingsError(f"time_width must be even, got {self.time_width}")
         _positive(width=self.width, blocks=self.blocks, latent_channels=self.latent_channels)
+
+    @property
+    def reach(self) -> int:
+        """How far away, in lq pixels, an input can still change an output."""
+        return 2 + 2 * self.blocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +83,29 @@ class LiteCodecConfig:
 
     def __post_init__(self) -> None:
         _positive(latent_channels=self.latent_channels, width=self.width, blocks=self.blocks)
+
+    @property
+    def lq_reach(self) -> int:
+        """How far away, in lq pixels, the lq can still change y."""
+        return 2 + 2 * self.lq_blocks
+
+    @property
+    def gt_reach(self) -> int:
+        """How far away, in latent pixels, the gt can still change its latent."""
+        return 2 + 2 * self.gt_blocks
+
+    @property
+    def decoder_reach(self) -> int:
+        """How far away, in lq pixels, a latent or the lq can still change the picture."""
+        fine = 2  # pixels at full size: two convolutions
+        middle = math.ceil(fine / 2) + 1 + 2 * self.middle_blocks  # at twice the lq grid
+        grid = math.ceil(middle / 2) + 2 + 2 * self.blocks
+        return max(grid, _CUBIC_REACH)
+
+    @property
+    def reach(self) -> int:
+        """Encoder of the lq and decoder together: what tiles need beside the denoiser's own."""
+        return self.lq_reach + self.decoder_reach
 
 
 class LiteDenoiser(nn.Module):
