@@ -11,9 +11,7 @@ from hfdiff.model.config import ModelConfig
 from hfdiff.model.model_file import ModelCard, save_model
 from hfdiff.nn.identity import IdentityConfig
 
-CONFIG = ModelConfig(
-    network=IdentityConfig(), codec=IdentityConfig(), tile=256, overlap=16, halo=2
-)
+CONFIG = ModelConfig(network=IdentityConfig(), codec=IdentityConfig(), tile=256, overlap=16, halo=2)
 CARD = ModelCard(
     name="identity",
     licence="Apache-2.0",

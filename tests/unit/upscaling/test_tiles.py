@@ -169,5 +169,3 @@ def test_computed_pixels_are_those_of_tiles_and_overlap():
     plan = plan_axis(10_000, tile=256, overlap=32, target=40_000)
 
     assert len(plan.starts) * plan.tile / 10_000 <= 1 + 32 / (256 - 32) + 256 / 10_000
-
-
