@@ -82,6 +82,7 @@ class Trainer:
                     self._after(step, log)
                     if self._agreed_to_stop():
                         self._save(step)
+                        self.accelerator.wait_for_everyone()
                         raise StoppedError(step, self._wish.signal_number)
             self._save(step)
         return self._export(step)

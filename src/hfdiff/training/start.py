@@ -53,15 +53,13 @@ def report(stage: Stage, processes: int) -> Iterator[str]:
     for name, network in stage.networks().items():
         yield f"trains {name}: {_count(network) / 1e6:.2f} M parameters"
     weights = stage.weights().items()
-    yield "terms " + ", ".join(f"{weight:g} {name}" for name, weight in weights if weight)
+    yield "terms " + ", ".join(f"{weight:g} {name}" for name, weight in weights)
     share = settings.batch // processes
     parts = -(-share // (settings.micro_batch or share))
     yield (
         f"{settings.iterations} steps of {settings.batch} samples: {processes} process(es) of "
         f"{share}, each in {parts} part(s)"
     )
-    if parts > 1 and "adversarial" in dict(weights) and len(stage.phases) > 1:
-        _log.warning("with micro_batch the discriminator's phase sees parts of the batch only")
 
 
 def say_pictures(pictures: PictureSet, settings: RunSettings) -> None:

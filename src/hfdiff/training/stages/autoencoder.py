@@ -4,6 +4,7 @@ Terms: l1, lpips on VGG16, the codebook's where there is one, and an adversarial
 follows the ratio of gradients at the decoder's last layer.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from hfdiff.data.batches import Batch
 from hfdiff.losses import adversarial, perceptual
 from hfdiff.model.build import build_codec
 from hfdiff.model.config import CodecConfig, ModelConfig
+from hfdiff.nn.autoencoder import VQAutoencoderConfig
 from hfdiff.nn.discriminator import DiscriminatorConfig, PatchDiscriminator
 from hfdiff.nn.features import Lpips
 from hfdiff.nn.identity import IdentityConfig
@@ -37,6 +39,8 @@ from hfdiff.training.stages.common import (
     uniform_rows,
 )
 from hfdiff.training.validation import Pair, decoded_way, validate_pairs
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +91,8 @@ class AutoencoderStage:
             self._lpips = frozen_nets(settings, settings.lpips_stages).lpips
         if settings.adversarial:
             check_discriminator(settings.discriminator, side)
+            if 0 < settings.micro_batch < settings.batch:
+                _log.warning("the adversarial term is balanced over each micro-batch on its own")
         self._discriminator = PatchDiscriminator(settings.discriminator)
         phases = [Phase(name="generator", networks=("codec",))]
         if settings.adversarial:
@@ -107,13 +113,15 @@ class AutoencoderStage:
     def weights(self) -> Mapping[str, float]:
         """Weights of the raw terms; the adversarial one carries its balance in itself."""
         s = self.settings
-        return {
+        has_codes = isinstance(self._config.codec, VQAutoencoderConfig)
+        weights = {
             "l1": s.l1,
             "lpips": s.lpips,
-            "codebook": s.codebook,
+            "codebook": s.codebook if has_codes else 0.0,
             "adversarial": s.adversarial,
-            "discriminator": 1.0,
+            "discriminator": 1.0 if s.adversarial else 0.0,
         }
+        return {name: weight for name, weight in weights.items() if weight}
 
     def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:
         """Terms of the codec or of the discriminator."""
@@ -127,8 +135,7 @@ class AutoencoderStage:
             fooled = adversarial.generator_hinge(self._discriminator(picture_pm1))
             balance = adversarial.adaptive_weight(rest, fooled, self._codec.last_weight)
             terms["adversarial"] = balance * fooled
-        wanted = {name: term for name, term in further.items() if self.weights()[name]}
-        return {**terms, **wanted}
+        return {**terms, **{name: further[name] for name in further if name in self.weights()}}
 
     def validate(self, averaged: Mapping[str, nn.Module], folder: Path) -> Mapping[str, float]:
         """Reconstruction of the validation pictures: the ceiling of everything that follows."""

@@ -128,7 +128,7 @@ class DistillStage:
 
     def weights(self) -> Mapping[str, float]:
         """Weights of the raw terms."""
-        return {**self._used, "discriminator": 1.0}
+        return {**self._used, **({"discriminator": 1.0} if self._is_adversarial else {})}
 
     def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:
         """Terms of the student or of the discriminator."""

@@ -99,7 +99,8 @@ class TeacherStage:
 
     def weights(self) -> Mapping[str, float]:
         """Weights of the raw terms."""
-        return {"mse": self.settings.mse, "lq": self.settings.lq}
+        learned = {"lq": self.settings.lq} if self._learns_lq else {}
+        return {"mse": self.settings.mse, **learned}
 
     def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:  # noqa: ARG002
         """`terms` over random indices and noise."""

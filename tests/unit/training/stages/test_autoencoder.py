@@ -68,6 +68,16 @@ def test_the_adversarial_term_carries_its_balance(ground):
     assert adversarial.LARGEST_WEIGHT == 1e4
 
 
+def test_micro_batches_that_balance_on_their_own_are_said(ground, caplog):
+    stage_of(ground, "micro_batch=2")
+    assert caplog.messages == ["the adversarial term is balanced over each micro-batch on its own"]
+
+    caplog.clear()
+    stage_of(ground, "micro_batch=4")
+    stage_of(ground, "micro_batch=2", "adversarial=0")
+    assert caplog.messages == []
+
+
 def test_the_discriminator_s_phase_gives_the_codec_no_gradient(ground):
     stage = stage_of(ground)
     codec, discriminator = (net.requires_grad_(True) for net in stage.networks().values())

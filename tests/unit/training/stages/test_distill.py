@@ -43,7 +43,7 @@ def test_terms_are_computed_in_the_order_of_the_table_and_not_at_weight_0(ground
     stage = stage_of(ground, "terms={cov: 0.1, inv: 0, l1: 0, adversarial: 0}")
 
     assert list(losses(stage)) == ["distill", "cov", "con"]
-    assert stage.weights() == {"distill": 1, "con": 1, "cov": 0.1, "discriminator": 1}
+    assert stage.weights() == {"distill": 1, "con": 1, "cov": 0.1}
     assert [name for name in LOSSES if name in stage.weights()] == ["distill", "cov", "con"]
 
 
