@@ -1,6 +1,7 @@
 """``hfdiff train``: real commands, real signals, real processes."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -96,6 +97,19 @@ def test_three_stages_make_a_model_that_upscales(ground, tmp_path):
         values = [row[2] for row in rows_of(ground.root / f"chain-{stage}") if row[1] == term]
         assert len(values) == 80
         assert sum(values[-20:]) < 0.9 * sum(values[:20]), stage
+
+
+def test_networks_compute_in_bfloat16_and_weights_stay_float32(ground):
+    out = ground.root / "bfloat16"
+    changes = ["precision=bfloat16", "iterations=2", "checkpoint_every=2"]
+
+    done = run(command(ground, "distill", out.name, *changes))
+
+    assert done.returncode == 0, done.stderr
+    tensors = read_weights(checkpoint(out, 2))[0]
+    assert {t.dtype for key, t in tensors.items() if "student" in key} == {torch.float32}
+    assert rows_of(out)
+    assert all(math.isfinite(value) for _, _, value in rows_of(out))
 
 
 # Killed without warning

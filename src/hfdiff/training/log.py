@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -47,6 +48,33 @@ class RunLog:
     def has_validation(self, step: int) -> bool:
         """Whether the file that was found holds the validation of a step."""
         return step in self._validated
+
+
+class Pace:
+    """How long steps take: data, computing and nothing else, over the newest steps."""
+
+    def __init__(self, batch: int) -> None:
+        self._batch = batch
+        self._since = 0.0
+        self._seconds = 0.0  # of a step, newest steps counting more
+
+    def start(self) -> None:
+        """Before a batch is asked for."""
+        self._since = time.perf_counter()
+
+    def stop(self) -> None:
+        """After its step."""
+        spent = time.perf_counter() - self._since
+        self._seconds = spent if not self._seconds else 0.95 * self._seconds + 0.05 * spent
+
+    @property
+    def samples_per_second(self) -> float:
+        """Over all processes."""
+        return self._batch / max(self._seconds, 1e-9)  # a clock may stand still for a step
+
+    def seconds_for(self, steps: int) -> float:
+        """What so many steps will take at this pace."""
+        return steps * self._seconds
 
 
 def read_log(path: Path) -> list[Row]:

@@ -6,15 +6,13 @@ what an undisturbed one computes, to the bit on a CPU with the same number of th
 
 import contextlib
 import logging
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from hfdiff.core.errors import ResourceError, SettingsError
 from hfdiff.core.files import replacing
@@ -23,7 +21,8 @@ from hfdiff.core.settings import to_yaml
 from hfdiff.data.batches import Batch, PairBatches, batch_loader
 from hfdiff.training import finite, start
 from hfdiff.training.buffers import HeldBuffers
-from hfdiff.training.log import RunLog, duration
+from hfdiff.training.ema import averaged
+from hfdiff.training.log import Pace, RunLog, duration
 from hfdiff.training.stage import Phase, Stage
 from hfdiff.training.state import load_newest, save_checkpoint, tidy
 from hfdiff.training.stopping import StoppedError, StopWish
@@ -50,14 +49,11 @@ class Trainer:
         for frozen in stage.frozen():
             _placed(frozen, accelerator).eval().requires_grad_(requires_grad=False)
         self.networks.train().requires_grad_(requires_grad=True)
-        average = moving_average(self.settings.ema, warm_up=self.settings.ema_warmup)
-        self.averaged = AveragedModel(self.networks, multi_avg_fn=average)
-        # The average starts as the start weights (facts e.6); torch's would start one step later.
-        self.averaged.n_averaged.fill_(1)
+        self.averaged = averaged(self.networks, self.settings.ema, warm_up=self.settings.ema_warmup)
         self.optimisers = {phase.name: self._optimiser(phase) for phase in stage.phases}
         self._wish = StopWish()
         self._saved = -1
-        self._pace = _Pace(self.settings.batch)
+        self._pace = Pace(self.settings.batch)
 
     def run(self, batches: PairBatches, *, resume: bool = False) -> Path:
         """Train, with checkpoints and validation on the way; returns the exported model file.
@@ -320,45 +316,6 @@ class Trainer:
             self.stage.export(self._average(), path, training)
         self.accelerator.wait_for_everyone()
         return path
-
-
-class _Pace:
-    """How long steps take: data, computing and nothing else, over the newest steps."""
-
-    def __init__(self, batch: int) -> None:
-        self._batch = batch
-        self._since = 0.0
-        self._seconds = 0.0  # of a step, newest steps counting more
-
-    def start(self) -> None:
-        self._since = time.perf_counter()
-
-    def stop(self) -> None:
-        spent = time.perf_counter() - self._since
-        self._seconds = spent if not self._seconds else 0.95 * self._seconds + 0.05 * spent
-
-    @property
-    def samples_per_second(self) -> float:
-        return self._batch / max(self._seconds, 1e-9)  # a clock may stand still for a step
-
-    def seconds_for(self, steps: int) -> float:
-        return steps * self._seconds
-
-
-def moving_average(decay: float, *, warm_up: bool) -> Callable[..., None]:
-    """How averaged weights follow: e <- d e + (1 - d) w.
-
-    With ``warm_up`` the decay d of update n is at most (1 + n) / (10 + n), so that short runs are
-    not averages of their start; the published trainings have none (facts e.6).
-    """
-
-    @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], count: int | Tensor) -> None:
-        n = int(count)
-        d = min(decay, (1 + n) / (10 + n)) if warm_up else decay
-        torch._foreach_lerp_(averaged, current, 1 - d)
-
-    return update
 
 
 def make_accelerator(precision: str, device: str) -> Accelerator:

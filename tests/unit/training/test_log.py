@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from hfdiff.training.log import RunLog, duration, read_log
+from hfdiff.training.log import Pace, RunLog, duration, read_log
 
 
 @pytest.fixture
@@ -76,3 +76,18 @@ def test_the_line_for_people_says_step_values_and_time_left(path, caplog):
 )
 def test_durations_are_said_as_people_say_them(seconds, text):
     assert duration(seconds) == text
+
+
+def test_the_pace_is_that_of_the_steps_and_not_of_what_lies_between_them(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    pace = Pace(batch=8)
+
+    for _ in range(5):
+        pace.start()
+        now[0] += 2.0
+        pace.stop()
+        now[0] += 100.0  # validation
+
+    assert pace.samples_per_second == pytest.approx(4.0)
+    assert pace.seconds_for(30) == pytest.approx(60.0)

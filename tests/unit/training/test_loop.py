@@ -11,7 +11,7 @@ from hfdiff.data.batches import PairBatches
 from hfdiff.data.pictures import PictureSet
 from hfdiff.training.finite import NotFiniteError
 from hfdiff.training.log import read_log
-from hfdiff.training.loop import Trainer, make_accelerator, moving_average
+from hfdiff.training.loop import Trainer, make_accelerator
 from hfdiff.training.stages.teacher import TeacherStage
 from hfdiff.training.stopping import StoppedError
 from hfdiff.training.table import STAGES
@@ -196,17 +196,6 @@ def test_averages_start_as_the_start_weights(ground):
             assert not torch.equal(now, started[f"network.{name}"])
             wanted = 0.9 * started[f"network.{name}"] + 0.1 * now
             torch.testing.assert_close(tensor, wanted, atol=1e-6, rtol=0)
-
-
-def test_averages_warm_up_when_they_are_told_to():
-    averaged = [torch.tensor([0.0])]
-
-    moving_average(0.999, warm_up=True)(averaged, [torch.tensor([1.0])], 1)
-    assert averaged[0].item() == pytest.approx(1 - 2 / 11)
-
-    averaged = [torch.tensor([0.0])]
-    moving_average(0.5, warm_up=True)(averaged, [torch.tensor([1.0])], torch.tensor(1000))
-    assert averaged[0].item() == pytest.approx(0.5)
 
 
 def test_what_is_exported_are_the_averages(ground, undisturbed):
