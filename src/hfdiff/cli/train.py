@@ -31,6 +31,8 @@ def train(
     Example: hfdiff train teacher --preset tiny start=ae.safetensors data.root=[photos] out=run
 
     SIGTERM and Ctrl-C let the current step end, save, and say how to go on: exit codes 0 and 130.
+
+    Several processes: torchrun --standalone --nproc_per_node 2 -m hfdiff train ...
     """
     from hfdiff.core.settings import to_yaml
     from hfdiff.training.run import resolve

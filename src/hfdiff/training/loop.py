@@ -237,7 +237,8 @@ class Trainer:
             shown = {name: value for name, value in values.items() if "/norm_of/" not in name}
             left = duration(self._pace.seconds_for(self.settings.iterations - step))
             log.say(step, self.settings.iterations, shown, left)
-        log.add(step, values)
+        with _writing("the log", self.out):
+            log.add(step, values)
 
     def _after(self, step: int, log: RunLog | None) -> None:
         every = self.settings.checkpoint_every
@@ -273,22 +274,15 @@ class Trainer:
         if step == self._saved or not self.accelerator.is_main_process:
             return
         finite.check_weights(self._modules(), step=step)
-        folder = self.out / "checkpoints"
-        settings = to_yaml(self.settings)
-        try:
+        with _writing(f"the checkpoint of step {step}", self.out):
             save_checkpoint(
-                folder,
+                self.out / "checkpoints",
                 step,
                 self._modules(),
                 self.optimisers,
                 keep=self.settings.keep,
-                settings=settings,
+                settings=to_yaml(self.settings),
             )
-        except OSError as error:
-            raise ResourceError(
-                f"the checkpoint of step {step} cannot be written below {folder}: {error}",
-                hint="the one before it is intact: make room, then --resume",
-            ) from error
         self._saved = step
 
     def _load(self) -> int:
@@ -313,9 +307,22 @@ class Trainer:
             "start": Path(self.settings.start).name,
         }
         if self.accelerator.is_main_process:
-            self.stage.export(self._average(), path, training)
+            with _writing("the model file", self.out):
+                self.stage.export(self._average(), path, training)
         self.accelerator.wait_for_everyone()
         return path
+
+
+@contextlib.contextmanager
+def _writing(what: str, folder: Path) -> Iterator[None]:
+    """A full or lost disk in one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise ResourceError(
+            f"{what} cannot be written below {folder}: {error}",
+            hint="the last checkpoint is intact: make room, then --resume",
+        ) from error
 
 
 def make_accelerator(precision: str, device: str) -> Accelerator:

@@ -402,6 +402,22 @@ def test_a_checkpoint_that_cannot_be_written_is_one_sentence(ground):
         ground.train("teacher", "unwritable")
 
 
+def test_a_log_that_cannot_be_written_is_one_sentence(ground):
+    class LosesItsLog(TeacherStage):
+        def terms(self, batch, *, t, noise):
+            log = ground.root / "no-log" / "metrics.csv"
+            log.unlink()
+            log.mkdir()
+            return super().terms(batch, t=t, noise=noise)
+
+    trainer, batches = trainer_of(ground, "no-log", kind=LosesItsLog)
+
+    with pytest.raises(ResourceError, match="the log cannot be written below") as caught:
+        trainer.run(batches)
+
+    assert caught.value.hint == "the last checkpoint is intact: make room, then --resume"
+
+
 def test_only_the_newest_checkpoints_are_kept(ground):
     run = ground.train("teacher", "rotated", "checkpoint_every=1", "keep=2")
 
