@@ -149,7 +149,7 @@ def test_every_preset_builds(ground, stage, preset):
         (["data.root=[]"], "data.root: a run needs pictures", r"add data.root=[FOLDER]"),
         (["data.gt_size=256"], "none of 4 pictures can be used: shorter side below 256", None),
         (["data.scale=2"], "data.scale is 2, the networks enlarge by 4", None),
-        (["network.latent_channels=5"], "network: it answers with 5 channels, the latents", None),
+        (["network.latent_channels=5"], "the same latent channels, got 5 and 4", None),
         (["network={kind: identity}"], "network: the identity family has nothing to train", None),
     ],
 )

@@ -19,8 +19,8 @@ from hfdiff.diffusion.denoiser import Denoiser
 from hfdiff.diffusion.schedule import ScheduleConfig, ShiftSchedule
 from hfdiff.model.build import build_network
 from hfdiff.model.config import NetworkConfig
+from hfdiff.nn.identity import IdentityConfig
 from hfdiff.nn.lite import LiteCodec, LiteDenoiserConfig
-from hfdiff.nn.swin_unet import SwinUNetConfig
 from hfdiff.training.settings import RunSettings
 from hfdiff.training.stage import Phase
 from hfdiff.training.stages.common import (
@@ -63,6 +63,8 @@ class TeacherStage:
     def __init__(self, settings: TeacherSettings, pairs: list[Pair]) -> None:
         if not settings.start:
             raise SettingsError("start: a teacher needs an autoencoder's model file")
+        if isinstance(settings.network, IdentityConfig):
+            raise SettingsError("network: the identity family has nothing to train")
         self.settings = settings
         self._pairs = pairs
         started, self._before = start_model(settings.start)
@@ -82,7 +84,6 @@ class TeacherStage:
             self._config = replace(started.config, role="teacher")
             self._network = started.network
         check_data(settings, self._config)
-        _check_channels(self._config.network, started.latent_channels)
         self._schedule = ShiftSchedule.from_config(self._config.schedule)
         self._denoiser = Denoiser(self._network, self._schedule)
         # A published encoder is not trained here.
@@ -152,15 +153,3 @@ class TeacherStage:
 
     def _trained_parts(self) -> dict[str, nn.Module]:
         return {LQ_ENCODER: self._codec.lq_encoder} if self._learns_lq else {}
-
-
-def _check_channels(network: NetworkConfig | None, latent: int) -> None:
-    match network:
-        case SwinUNetConfig(out_channels=answered) | LiteDenoiserConfig(latent_channels=answered):
-            if answered != latent:
-                raise SettingsError(
-                    f"network: it answers with {answered} channels, the latents of this "
-                    f"autoencoder have {latent}"
-                )
-        case _:
-            raise SettingsError("network: the identity family has nothing to train")

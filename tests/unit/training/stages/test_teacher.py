@@ -81,7 +81,7 @@ def test_the_family_of_the_codec_decides_what_is_trained(ground):
         (["start=''"], SettingsError, "start: a teacher needs an autoencoder's model file"),
         (["start=nowhere.safetensors"], CheckpointError, "nowhere.safetensors does not exist"),
         (
-            ["network={kind: swin_unet, model_channels: 32, swin_embed_dim: 32}"],
+            ["network={kind: swin_unet, in_channels: 7, out_channels: 4, model_channels: 32}"],
             SettingsError,
             r"data\.gt_size must be a multiple of 256 for this network, got 64",
         ),
