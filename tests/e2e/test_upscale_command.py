@@ -121,6 +121,33 @@ def test_an_existing_output_is_left_alone_and_overwritten_when_told(tmp_path):
     assert target.read_bytes() != b"mine"
 
 
+def test_outputs_beside_their_sources_are_not_enlarged_again(tmp_path):
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "plan_x4.png")  # no output: there is no plan.png
+
+    run("upscale", tmp_path)
+    run("upscale", tmp_path, "--overwrite")
+
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == ["a.png", "a_x4.png", "plan_x4.png", "plan_x4_x4.png"]
+
+
+def test_a_named_file_that_cannot_hold_alpha_gets_a_name_that_can(tmp_path):
+    source = picture(tmp_path / "a.png", mode="RGBA")
+
+    run("upscale", source, "-o", tmp_path / "b.jpg")
+
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.png"]
+
+
+def test_more_than_16_times_is_refused_by_size_too(tmp_path):
+    picture(tmp_path / "a.png")
+
+    done = run("upscale", "a.png", "--size", "9000x9000", cwd=tmp_path, expect=1)
+
+    assert "9000x9000 is more than 16 times the input 40x30" in done.stderr.decode()
+
+
 def test_json_has_one_object_a_picture(tmp_path):
     picture(tmp_path / "in" / "a.png")
     (tmp_path / "in" / "b.png").write_bytes(b"")

@@ -1,7 +1,7 @@
 """ModelConfig: everything a model file says about the networks in it."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 from pydantic import Field
 
@@ -18,6 +18,21 @@ NetworkConfig = Annotated[
 CodecConfig = Annotated[
     VQAutoencoderConfig | LiteCodecConfig | IdentityConfig, Field(discriminator="kind")
 ]
+
+
+def latent_channels(config: NetworkConfig | CodecConfig) -> int:
+    """Channels C_z of the latents that a network or codec works on."""
+    match config:
+        case SwinUNetConfig():
+            return config.out_channels
+        case VQAutoencoderConfig():
+            return config.embed_dim
+        case LiteDenoiserConfig() | LiteCodecConfig():
+            return config.latent_channels
+        case IdentityConfig():
+            return 3
+        case _:
+            assert_never(config)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +64,13 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if (self.network is None) != (self.role == "codec"):
             raise SettingsError(f"a model of role {self.role} needs a network, a codec has none")
+        if self.network is not None and latent_channels(self.network) != latent_channels(
+            self.codec
+        ):
+            raise SettingsError(
+                f"network and codec must have the same latent channels, got "
+                f"{latent_channels(self.network)} and {latent_channels(self.codec)}"
+            )
         if self.scale != self.codec.factor:
             raise SettingsError(
                 f"latents must lie on the lq grid: scale {self.scale} needs a codec of that "

@@ -65,6 +65,19 @@ def target_size(
     return wanted_width, wanted_height
 
 
+def check_growth(source: tuple[int, int], target: tuple[int, int]) -> None:
+    """Refuse outputs (width, height) that are smaller than their source, or too many times larger.
+
+    Raises:
+        SettingsError: naming both sizes.
+    """
+    sizes = "{}x{} is {{}} {}x{}".format(*target, *source)
+    if target[0] < source[0] or target[1] < source[1]:
+        raise SettingsError(sizes.format("smaller than the input") + "; hfdiff enlarges")
+    if target[0] > LARGEST_SCALE * source[0] or target[1] > LARGEST_SCALE * source[1]:
+        raise SettingsError(sizes.format(f"more than {LARGEST_SCALE} times the input"))
+
+
 def parse_size(text: str) -> tuple[int | None, int | None]:
     """``1920x1080``, ``1920x`` or ``x1080`` as (width, height).
 

@@ -20,7 +20,7 @@ from hfdiff.imaging.files import (
     format_named,
     read_header,
 )
-from hfdiff.upscaling.options import UpscaleOptions, target_size
+from hfdiff.upscaling.options import UpscaleOptions, check_growth, target_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +104,8 @@ def plan_work(
         SettingsError: when an input does not exist, or many inputs meet one output file.
     """
     files, ignored = _expand(list(inputs), naming)
+    files, earlier = _without_earlier_outputs(files, naming, options, model_scale)
+    ignored += earlier
     found, refusals = _read_headers(files)
     single = _single_file_output(naming, files)
     jobs = [_job(item, naming, single, options, model_scale) for item in found]
@@ -138,6 +140,28 @@ def _expand(inputs: list[str], naming: Naming) -> tuple[list[_Input], int]:
             else:
                 found.setdefault(path.absolute(), _Input(path=path, below=Path(path.name)))
     return sorted(found.values(), key=lambda item: item.path), ignored
+
+
+def _without_earlier_outputs(
+    files: list[_Input], naming: Naming, options: UpscaleOptions, model_scale: int
+) -> tuple[list[_Input], int]:
+    """Pass over what an earlier run wrote beside its sources: ``a_x4.png`` where ``a.*`` is there.
+
+    Only files that were met in a folder; what is named itself is wanted.
+    """
+    scale = model_scale if options.scale is None else options.scale
+    mark = f"_x{scale:g}" if naming.suffix is None else naming.suffix
+    if naming.output is not None or not mark:
+        return files, 0
+    stems = {item.path.with_suffix("") for item in files}
+    kept = [
+        item
+        for item in files
+        if item.folder is None
+        or not item.path.stem.endswith(mark)
+        or item.path.with_name(item.path.stem.removesuffix(mark)) not in stems
+    ]
+    return kept, len(files) - len(kept)
 
 
 def _matches(text: str) -> list[Path]:
@@ -229,7 +253,9 @@ def _job(
     if item.header.is_deep and wanted not in DEEP_FORMATS:
         notes.append(f"{wanted} holds 8 bits a sample: 16 were rounded")
     if single is not None:
-        return Job(source=item.path, target=single, format=wanted, notes=tuple(notes))
+        fits = single.suffix.lower() in FORMATS[wanted].suffixes or naming.format is not None
+        target = single if fits else single.with_suffix(FORMATS[wanted].suffixes[0])
+        return Job(source=item.path, target=target, format=wanted, notes=tuple(notes))
     suffix = _suffix_for(item.path, wanted)
     folder = item.path.parent if naming.output is None else naming.output / item.below.parent
     stem = item.path.stem + _mark(item, folder, naming, options, model_scale)
@@ -280,8 +306,9 @@ def _refuse(
     item: _Found, job: Job, naming: Naming, options: UpscaleOptions, model_scale: int
 ) -> Refusal | None:
     reason, exists = None, False
-    width, height = target_size(item.header.width, item.header.height, options, model_scale)
     try:
+        width, height = target_size(item.header.width, item.header.height, options, model_scale)
+        check_growth((item.header.width, item.header.height), (width, height))
         check_holds(job.format, width, height)
         is_there = job.target.exists()
     except HFDiffError as error:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hfdiff.core.devices import resolve_device, resolve_dtype
-from hfdiff.core.errors import ImageError, SettingsError
+from hfdiff.core.errors import ImageError
 from hfdiff.diffusion.noise import Window, positional_noise
 from hfdiff.imaging.files import read_picture, write_picture
 from hfdiff.imaging.picture import Picture
@@ -27,7 +27,7 @@ from hfdiff.model.find import find_model
 from hfdiff.model.model_file import Description, load_model
 from hfdiff.model.sr_model import SRModel
 from hfdiff.upscaling.kinds import ImageLike, like, pictures_of
-from hfdiff.upscaling.options import UpscaleOptions, target_size
+from hfdiff.upscaling.options import UpscaleOptions, check_growth, target_size
 from hfdiff.upscaling.plan import Naming, plan_work
 from hfdiff.upscaling.tiles import Tile, TileMerger, TilePlan, plan_axis
 
@@ -197,11 +197,7 @@ class Upscaler:
     def plan(self, picture: Picture, options: UpscaleOptions) -> TilePlan:
         """How a picture is cut: a function of its size, the model and the options, nothing else."""
         width, height = target_size(picture.width, picture.height, options, self.model.scale)
-        if width < picture.width or height < picture.height:
-            raise SettingsError(
-                f"the output {width}x{height} is smaller than the input "
-                f"{picture.width}x{picture.height}; hfdiff enlarges"
-            )
+        check_growth((picture.width, picture.height), (width, height))
         config = self.model.config
         tile = config.tile if options.tile is None else options.tile
         overlap = config.overlap if options.overlap is None else options.overlap
