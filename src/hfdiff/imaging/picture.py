@@ -86,10 +86,19 @@ class Picture:
 
 
 def in_8_bit(samples: "Samples") -> "NDArray[np.uint8]":
-    """Samples of 8 bits; those of 16 are divided by 257 and rounded half up."""
+    """Samples of 8 bits; those of 16 are divided by 257 and rounded half up, floats to 255ths.
+
+    Row by row, so that nothing as large as the picture is made but the result.
+    """
     if samples.dtype == np.uint8:
         return samples.astype(np.uint8, copy=False)
-    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    result = np.empty(samples.shape, dtype=np.uint8)
+    for row, target in zip(samples, result, strict=True):
+        if samples.dtype == np.uint16:
+            target[...] = (row.astype(np.uint32) + 128) // 257
+        else:
+            target[...] = np.rint(row.clip(0.0, 1.0) * 255)
+    return result
 
 
 def _mirrored(span: range, length: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 PUBLISHED_CUBIC = -0.75  # the kernel of ResShift's x4 enlargement (facts b)
@@ -74,14 +75,18 @@ def resample(
     shape[dim] = stop - start
     total = torch.zeros((), dtype=window.dtype, device=window.device)
     for index, weight in zip(indices, weights, strict=True):
-        taken = window.index_select(dim, (index - origin).to(window.device))
-        total = total + taken * weight.to(window).view(shape)
+        place = torch.from_numpy(index - origin).to(window.device)
+        factor = torch.from_numpy(weight).to(window).view(shape)
+        total = total + window.index_select(dim, place) * factor
     return total
 
 
 @lru_cache(maxsize=64)
-def _taps(axis: Axis, start: int, stop: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Source index and weight of every tap, one tensor a tap, each of length stop - start."""
+def _taps(axis: Axis, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Source index and weight of every tap, one row a tap, each of length stop - start.
+
+    Arrays, not tensors: a tensor made under inference mode would stay one in the cache.
+    """
     centre = (np.arange(start, stop, dtype=np.float64) + 0.5) / axis.ratio - 0.5
     stretch = max(1.0, 1.0 / axis.ratio)
     count = 2 * int(np.ceil(axis.support))
@@ -90,8 +95,7 @@ def _taps(axis: Axis, start: int, stop: int) -> tuple[tuple[Tensor, ...], tuple[
     weight = _cubic((index - centre[:, None]) / stretch, axis.sharpness)
     weight /= weight.sum(1, keepdims=True)
     index = np.clip(index, 0, axis.source - 1)
-    indices = tuple(torch.from_numpy(column) for column in index.T.copy())
-    return indices, tuple(torch.from_numpy(column) for column in weight.T.copy())
+    return index.T.copy(), weight.T.copy()
 
 
 def _cubic(distance: np.ndarray, a: float) -> np.ndarray:

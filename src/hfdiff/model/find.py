@@ -3,11 +3,11 @@
 No torch here, so that `hfdiff models` answers at once.
 """
 
-import os
 from importlib import resources
 from pathlib import Path
 
 from hfdiff.core.errors import CheckpointError, MissingExtraError
+from hfdiff.core.offline import is_offline
 
 DEFAULT_MODEL = "identity"
 
@@ -41,7 +41,7 @@ def find_model(model: str | Path | None = None) -> Path:
 
 
 def _from_hub(repository: str) -> Path:
-    if os.environ.get("HFDIFF_OFFLINE") == "1":
+    if is_offline():
         raise CheckpointError(
             f"model {repository!r} is not on this machine and HFDIFF_OFFLINE=1 forbids the network"
         )

@@ -30,6 +30,7 @@ from hfdiff.model.sr_model import SRModel
 FORMAT_VERSION = 1
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"
+_FOREIGN = (".pth", ".pt", ".ckpt", ".bin", ".onnx", ".pkl", ".safetensor")
 _KEY = "hfdiff"
 EXTRACTOR = "extractor"  # the kind of file that is no model: see `hfdiff.model.extractor_file`
 Kind = Literal["sr", "autoencoder", "teacher"]
@@ -121,12 +122,20 @@ def describe(path: Path) -> Description:
 
 
 def write_described(path: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
-    """Write weights with a description inside: a .safetensors file or a folder, as `save_model`."""
+    """Write weights with a description inside: a .safetensors file or a folder, as `save_model`.
+
+    Raises:
+        SettingsError: for a name that people give to files of other kinds.
+    """
     line = {_KEY: json.dumps(document, sort_keys=True)}
     if path.suffix == ".safetensors":
         path.parent.mkdir(parents=True, exist_ok=True)
         write_weights(path, tensors, line)
         return
+    if path.suffix in _FOREIGN:
+        raise SettingsError(
+            f"{path} would be a folder", hint="end the name in .safetensors for one file"
+        )
     path.mkdir(parents=True, exist_ok=True)
     write_weights(path / WEIGHTS_NAME, tensors, line)
     with replacing(path / CONFIG_NAME) as scratch:

@@ -4,7 +4,6 @@ Trunks and stand-ins for DINOv2 come from the user's cache (`hfdiff weights get`
 the package, DINOv2 from the user.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from hfdiff.core.errors import CheckpointError, MissingExtraError, SettingsError
 from hfdiff.core.fetch import WEIGHTS, read_stored
 from hfdiff.core.files import sha256_of
+from hfdiff.core.offline import is_offline
 from hfdiff.core.weight_formats import read_plain_tensors
 from hfdiff.core.weights import load_strictly, read_weights
 from hfdiff.nn.dino import Backbone, PreparationConfig, dinov2, dinov2_name
@@ -125,7 +125,7 @@ def _is_hub_id(source: str) -> bool:
 
 
 def _from_hub(repository: str) -> Path:
-    if os.environ.get("HFDIFF_OFFLINE", "") not in ("", "0"):
+    if is_offline():
         raise CheckpointError(
             f"{repository} is not on this machine and HFDIFF_OFFLINE forbids the network"
         )

@@ -33,6 +33,10 @@ class VectorQuantiser(nn.Module):
 
         Ties are undefined. Memory does not grow with positions times codes.
         """
+        with torch.autocast(latent.device.type, enabled=False):
+            return self._nearest(latent)
+
+    def _nearest(self, latent: Tensor) -> Tensor:
         dtype = torch.promote_types(latent.dtype, torch.float32)
         book = self.embedding.weight.to(dtype)
         squares = book.square().sum(dim=1)

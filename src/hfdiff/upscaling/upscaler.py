@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hfdiff.core.devices import resolve_device, resolve_dtype
-from hfdiff.core.errors import ImageError
+from hfdiff.core.errors import CheckpointError, ImageError, ResourceError
 from hfdiff.diffusion.noise import Window, positional_noise
 from hfdiff.imaging.files import read_picture, write_picture
 from hfdiff.imaging.picture import Picture
@@ -24,7 +24,7 @@ from hfdiff.imaging.pixels import (
 )
 from hfdiff.imaging.resize import Axis, resample
 from hfdiff.model.find import find_model
-from hfdiff.model.model_file import Description, load_model
+from hfdiff.model.model_file import Description, load_model, save_model
 from hfdiff.model.sr_model import SRModel
 from hfdiff.upscaling.kinds import ImageLike, like, pictures_of
 from hfdiff.upscaling.options import UpscaleOptions, check_growth, target_size
@@ -82,8 +82,19 @@ class Upscaler:
             CheckpointError: when the model cannot be found or loaded.
             SettingsError: for an unknown device or dtype.
         """
-        network, description = load_model(find_model(model))
+        path = find_model(model)
+        network, description = load_model(path)
+        if network.config.role == "codec":
+            raise CheckpointError(f"{path} holds an autoencoder only and cannot upscale")
         return cls(network, description, device=device, dtype=dtype)
+
+    def save_pretrained(self, path: str | Path) -> Path:
+        """Write the model: one file where the path ends in .safetensors, else the hub's folder.
+
+        What `from_pretrained` reads again; the card stays as it is.
+        """
+        save_model(Path(path), self.model, self.description.card)
+        return Path(path)
 
     def summary(self) -> str:
         """One line: model, factor, device, dtype."""
@@ -225,8 +236,11 @@ class Upscaler:
         filled = tiles + [tiles[-1]] * (work.options.batch - len(tiles))
         windows_01 = [samples_to_01(work.picture.window(t.rows, t.columns)) for t in filled]
         lq_01 = torch.cat([_colour(window) for window in windows_01]).to(self.device)
-        sr_01 = clamped_01_from_pm1(self._restore(work, filled, pm1_from_01(lq_01)))
-        pairs = zip(tiles, windows_01, sr_01.float().cpu(), strict=False)
+        sr_pm1 = self._restore(work, filled, pm1_from_01(lq_01)).float()
+        if not bool(torch.isfinite(sr_pm1).all()):
+            raise ResourceError("the network's answer is not finite", hint="use --dtype float32")
+        sr_01 = clamped_01_from_pm1(sr_pm1)
+        pairs = zip(tiles, windows_01, sr_01.cpu(), strict=False)
         return [_finish(work, tile, window, sr[None]) for tile, window, sr in pairs]
 
     def _restore(self, work: Work, tiles: list[Tile], lq_pm1: Tensor) -> Tensor:

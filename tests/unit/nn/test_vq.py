@@ -80,3 +80,15 @@ def test_codes_start_within_one_over_their_number():
     weight = VectorQuantiser(50, 4).embedding.weight
 
     assert weight.abs().max() <= 1 / 50
+
+
+def test_codes_are_found_in_float32_under_autocast():
+    quantiser = VectorQuantiser(512, 3)
+    torch.nn.init.normal_(quantiser.embedding.weight, generator=torch.Generator().manual_seed(0))
+    latent = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    wanted = quantiser.nearest(latent)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = quantiser.nearest(latent)
+
+    assert torch.equal(found, wanted)

@@ -9,10 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hfdiff.core.errors import SettingsError
+from hfdiff.core.errors import CheckpointError, ResourceError, SettingsError
 from hfdiff.imaging.picture import Picture
 from hfdiff.imaging.pixels import samples_to_01
 from hfdiff.imaging.resize import Axis, enlarge_cubic, resample
+from hfdiff.model.build import build_model
+from hfdiff.model.config import ModelConfig
+from hfdiff.model.model_file import ModelCard, save_model
+from hfdiff.nn.identity import IdentityConfig
 from hfdiff.upscaling.options import UpscaleOptions
 from hfdiff.upscaling.upscaler import Upscaler, Work
 
@@ -226,3 +230,42 @@ def test_repeated_enlarging_and_shrinking_does_not_drift(identity):
     centre = (mass * y).sum() / mass.sum(), (mass * x).sum() / mass.sum()
     assert abs(centre[0] - 24) < 0.05
     assert abs(centre[1] - 23) < 0.05
+
+
+def test_an_answer_that_is_not_finite_is_refused(monkeypatch):
+    """A NaN must never become black pixels of a finished picture."""
+    upscaler = Upscaler.from_pretrained("identity", device="cpu")
+    monkeypatch.setattr(
+        upscaler.model.codec, "decode", lambda x_0, lq_pm1: enlarge_cubic(x_0, 4) * torch.nan
+    )
+
+    with pytest.raises(ResourceError, match="not finite"):
+        upscaler.upscale(scene(8, 8), UpscaleOptions())
+
+
+def test_an_autoencoder_alone_cannot_upscale(tmp_path):
+    config = ModelConfig(codec=IdentityConfig(), role="codec")
+    path = tmp_path / "codec.safetensors"
+    save_model(path, build_model(config), ModelCard(name="codec", licence="Apache-2.0"))
+
+    with pytest.raises(CheckpointError, match="holds an autoencoder only"):
+        Upscaler.from_pretrained(path)
+
+
+def test_save_pretrained_writes_what_from_pretrained_reads(identity, tmp_path):
+    for path in (tmp_path / "one.safetensors", tmp_path / "folder"):
+        identity.save_pretrained(path)
+
+        again = Upscaler.from_pretrained(path, device="cpu")
+
+        assert again.description == identity.description
+
+
+def test_kernels_made_in_inference_are_no_hindrance_to_training():
+    picture = torch.rand(1, 1, 11, 13, dtype=torch.float64)
+    with torch.inference_mode():
+        enlarge_cubic(picture, 4)
+
+    enlarge_cubic(picture.requires_grad_(), 4).sum().backward()
+
+    assert picture.grad is not None

@@ -1,6 +1,7 @@
 """From published weight files to one model: a denoising network and its autoencoder."""
 
 from pathlib import Path
+from typing import cast
 
 from hfdiff.core.errors import SettingsError
 from hfdiff.core.weights import load_strictly
@@ -40,10 +41,10 @@ def convert_published(
     known = _release(unet, release)
     unet_config = unet_config or SwinUNetConfig()
     autoencoder_config = autoencoder_config or VQAutoencoderConfig()
-    network = read_published(unet, expect="unet", unet=unet_config)
-    codec = read_published(autoencoder, expect="autoencoder", autoencoder=autoencoder_config)
     if known.schedule is None or known.role is None:
         raise SettingsError(f"release {known.name} is no denoising network")
+    network = read_published(unet, expect="unet", unet=unet_config)
+    codec = read_published(autoencoder, expect="autoencoder", autoencoder=autoencoder_config)
     config = ModelConfig(
         network=unet_config,
         codec=autoencoder_config,
@@ -53,9 +54,7 @@ def convert_published(
     )
     model = build_model(config)
     load_strictly(model.network, network.tensors, str(unet))
-    published_codec = model.codec
-    if isinstance(published_codec, VQCodec):
-        load_strictly(published_codec.autoencoder, codec.tensors, str(autoencoder))
+    load_strictly(cast(VQCodec, model.codec).autoencoder, codec.tensors, str(autoencoder))
     return model, _card(known, unet, network, autoencoder, codec)
 
 
