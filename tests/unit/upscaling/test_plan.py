@@ -410,3 +410,82 @@ def test_10_000_pictures_at_full_size():
 
     assert time.process_time() - begin < 3
     assert len(made.jobs) == 10_000
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_no_output_replaces_another_input(overwrite):
+    picture("d/a.png")
+    picture("d/a_x4.png")
+    Path("link").symlink_to("d")
+
+    made = plan("d/a.png", "link/a_x4.png", overwrite=overwrite)
+
+    assert pairs(made) == {"link/a_x4.png": "link/a_x4_x4.png"}
+    assert reasons(made) == {"d/a.png": "the output would replace the input link/a_x4.png"}
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({}, {}),
+        ({"output": "in"}, {"output": "in"}),
+        ({"output": "in"}, {}),
+        ({}, {"scale": 2}),
+        ({"scale": 2.5}, {}),
+        ({"size": (60, None)}, {"size": (60, None)}),
+        ({"size": (60, None)}, {"output": "in"}),
+        ({"format": "PNG"}, {"format": "PNG"}),
+        ({"format": "PNG", "suffix": "_s"}, {"format": "PNG", "suffix": "_s"}),
+        ({}, {"suffix": "_s"}),
+    ],
+)
+def test_a_second_run_takes_no_output_of_the_first(first, then):
+    """With two inputs of one stem, so that some outputs have the longer names of clashes."""
+    names = ["in/a.jpg", "in/a.png", "in/b.png", "in/deep/c.png"]
+    for name in names:
+        picture(name)
+    outputs = [job.target for job in plan("in", **first).jobs]
+    for target in outputs:
+        shutil.copy("in/b.png", target)
+
+    made = plan("in", **then, overwrite=True)
+
+    assert sorted(pairs(made)) == names
+    assert (made.earlier, made.ignored) == (len(outputs), 0)
+
+
+def test_marked_names_without_a_source_or_named_themselves_are_inputs():
+    for name in ("in/plan_x4.png", "in/a.png", "in/a_x4.png", "in/b_60x45.png"):
+        picture(name)
+
+    made = plan("in", overwrite=True)
+
+    assert set(pairs(made)) == {"in/a.png", "in/b_60x45.png", "in/plan_x4.png"}
+    assert "in/a_x4.png" in pairs(plan("in", "in/a_x4.png"))
+    assert "in/a_x4.png" in pairs(plan("in", output="out"))
+
+
+def test_a_folder_that_may_not_be_entered_is_refused_not_lost(monkeypatch):
+    """By a stand-in: the rights of files do not bind every user."""
+    picture("in/a.png")
+    picture("in/locked/b.png")
+    scandir = os.scandir
+
+    def bound(path="."):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", bound)
+    made = plan("in", output="out")
+
+    assert list(pairs(made)) == ["in/a.png"]
+    assert reasons(made) == {"in/locked": "cannot be entered: Permission denied"}
+
+
+def test_one_file_typed_by_two_ways_is_one_input():
+    picture("d/a.png")
+
+    made = plan("d/../d/a.png", "d/a.png", "d")
+
+    assert pairs(made) == {"d/../d/a.png": "d/../d/a_x4.png"}
