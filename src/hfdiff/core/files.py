@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +20,11 @@ def replacing(path: Path) -> Iterator[Path]:
     scratch = path.with_name(f".hfdiff-{secrets.token_hex(8)}{path.suffix}")
     # The kernel applies the umask; reading it would mean setting it, for all threads at once.
     os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+    rights = stat.S_IMODE(scratch.stat().st_mode)
     try:
         yield scratch
         _sync(scratch)
+        scratch.chmod(rights)  # a writer may have put a file of its own, and private, in its place
         scratch.replace(path)
     except BaseException:
         scratch.unlink(missing_ok=True)

@@ -68,9 +68,14 @@ class Description:
     content_hash: str
 
 
-def save_model(path: Path, model: SRModel, card: ModelCard) -> Description:
-    """Write a model file; a path without ``.safetensors`` becomes a folder in the hub's layout."""
+def save_model(path: Path, model: SRModel, card: ModelCard, *, half: bool = False) -> Description:
+    """Write a model file; a path without ``.safetensors`` becomes a folder in the hub's layout.
+
+    With ``half`` floats take two bytes on disk; they are float32 again when read.
+    """
     tensors = model.state_dict()
+    if half:
+        tensors = {key: t.half() if t.is_floating_point() else t for key, t in tensors.items()}
     description = Description(
         format=FORMAT_VERSION,
         kind=_KINDS[model.config.role],

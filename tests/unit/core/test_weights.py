@@ -206,3 +206,13 @@ def test_keys_and_shapes_must_fit_exactly(change, message):
         load_strictly(network(), tensors, "a.safetensors")
 
     assert str(caught.value) == message
+
+
+def test_a_weight_file_has_the_rights_of_any_new_file(tmp_path):
+    """The library of safetensors writes private files."""
+    (tmp_path / "plain").touch()
+
+    write_weights(tmp_path / "a.safetensors", {"x": torch.zeros(2)}, {})
+
+    modes = {(tmp_path / name).stat().st_mode for name in ("plain", "a.safetensors")}
+    assert len(modes) == 1

@@ -10,8 +10,10 @@ from safetensors.torch import save_file
 from hfdiff.core.errors import CheckpointError
 from hfdiff.core.weights import content_hash, read_metadata, read_weights, write_weights
 from hfdiff.model.build import build_model
+from hfdiff.model.config import ModelConfig
 from hfdiff.model.find import bundled_models
 from hfdiff.model.model_file import describe, load_model, save_model
+from hfdiff.nn.lite import LiteCodecConfig
 from small_models import CARD, SMALL, small_model
 
 
@@ -255,3 +257,17 @@ def test_the_models_in_the_box_load_and_name_their_licence(name):
     assert description.card.licence
     assert description.card.limits
     assert build_model(description.config).state_dict().keys() == model.state_dict().keys()
+
+
+def test_a_half_file_takes_half_the_room_and_is_float32_again(tmp_path):
+    model = build_model(ModelConfig(codec=LiteCodecConfig(), role="codec"))
+
+    save_model(tmp_path / "whole.safetensors", model, CARD)
+    save_model(tmp_path / "half.safetensors", model, CARD, half=True)
+
+    read, _ = load_model(tmp_path / "half.safetensors")
+    for key, tensor in read.state_dict().items():
+        assert tensor.dtype == torch.float32
+        torch.testing.assert_close(tensor, model.state_dict()[key], atol=1e-6, rtol=1e-3)
+    whole, half = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("whole", "half"))
+    assert half < 0.6 * whole
