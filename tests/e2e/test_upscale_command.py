@@ -117,6 +117,8 @@ def test_an_existing_output_is_left_alone_and_overwritten_when_told(tmp_path):
 
     assert records(done)[0]["status"] == "exists"
     assert target.read_bytes() == b"mine"
+    quiet = run("upscale", source, "-o", tmp_path / "out", "--quiet", expect=1)
+    assert quiet.stderr.decode() == f"exists: {target}\n"
     run("upscale", source, "-o", tmp_path / "out", "--overwrite")
     assert target.read_bytes() != b"mine"
 
@@ -126,8 +128,10 @@ def test_outputs_beside_their_sources_are_not_enlarged_again(tmp_path):
     picture(tmp_path / "plan_x4.png")  # no output: there is no plan.png
 
     run("upscale", tmp_path)
-    run("upscale", tmp_path, "--overwrite")
+    again = run("upscale", tmp_path, "--overwrite")
 
+    assert "\n2 outputs of earlier runs were passed over\n" in again.stderr.decode()
+    assert "no pictures" not in again.stderr.decode()
     names = sorted(p.name for p in tmp_path.iterdir())
     assert names == ["a.png", "a_x4.png", "plan_x4.png", "plan_x4_x4.png"]
 
@@ -199,6 +203,61 @@ def test_a_file_to_standard_output_and_standard_input_to_a_file(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.png"]
     both = run("upscale", source, source, "-o", "-", expect=2)
     assert "- stands for one picture" in both.stderr.decode()
+
+
+def test_a_stream_gets_a_name_that_fits_and_notes(tmp_path):
+    source = picture(tmp_path / "rgba.png", mode="RGBA")
+
+    done = run("upscale", "-", "-o", "x.jpg", stdin=source.read_bytes(), cwd=tmp_path)
+    piped = run("upscale", source, "-o", "-", "-f", "jpg")
+
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["rgba.png", "x.png"]
+    assert piped.stdout == (tmp_path / "x.png").read_bytes()
+    assert piped.stderr.decode() == "note: JPEG has no transparency: written as PNG\n"
+    assert done.stderr.decode() == piped.stderr.decode() + "note: the output is x.png\n"
+
+
+def test_a_stream_of_16_bits_keeps_them_or_says_so(tmp_path):
+    from hfdiff.imaging.files import read_picture, write_picture
+    from hfdiff.imaging.picture import Picture
+
+    deep = Picture(samples=np.full((6, 8, 3), 40_001, np.uint16), format="PNG")
+    write_picture(deep, tmp_path / "deep.png", "PNG")
+    content = (tmp_path / "deep.png").read_bytes()
+
+    run("upscale", "-", "-o", "b.png", stdin=content, cwd=tmp_path)
+    rounded = run("upscale", "-", "-o", "b.jpg", stdin=content, cwd=tmp_path)
+
+    assert read_picture(tmp_path / "b.png").samples.dtype == np.uint16
+    assert rounded.stderr.decode() == "note: JPEG holds 8 bits a sample: 16 were rounded\n"
+
+
+def test_a_stream_takes_the_format_of_the_name(tmp_path):
+    source = picture(tmp_path / "a.png")
+
+    run("upscale", "-", "-o", tmp_path / "b.jpg", stdin=source.read_bytes())
+
+    with Image.open(tmp_path / "b.jpg") as better:
+        assert better.format == "JPEG"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["-o", "-", "--json"], 2, "--json does not go with -"),
+        (["-o", "-", "--suffix", "_s"], 2, "--suffix does not go with -"),
+        (["-o", "."], 2, "- has no name for a file in the folder ."),
+        (["-o", "out"], 2, "the name out tells no format"),
+        (["-o", "a.png"], 1, "a.png exists"),
+    ],
+)
+def test_what_does_not_go_with_a_stream_is_refused(tmp_path, arguments, code, message):
+    content = picture(tmp_path / "a.png").read_bytes()
+
+    done = run("upscale", "-", *arguments, stdin=content, cwd=tmp_path, expect=code)
+
+    assert message in done.stderr.decode()
+    assert (done.stdout, (tmp_path / "a.png").read_bytes()) == (b"", content)
 
 
 def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path):

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hfdiff.core.errors import SettingsError
+from hfdiff.core.errors import CheckpointError, ImageError, MissingExtraError, SettingsError
 
 if TYPE_CHECKING:
-    from hfdiff.upscaling.plan import Job, Naming
+    from hfdiff.imaging.files import Header
+    from hfdiff.upscaling.options import UpscaleOptions
+    from hfdiff.upscaling.plan import Job, Naming, Plan
     from hfdiff.upscaling.run import Record
 
 
@@ -89,7 +91,7 @@ def upscale(
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a picture on stdout.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only failures.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only what was not done.")] = False,
 ) -> None:
     """Enlarge pictures and make them better.
 
@@ -125,6 +127,8 @@ def upscale(
     if "-" in (*paths, str(output)):
         if len(paths) > 1:
             raise SettingsError(f"- stands for one picture, got {len(paths)} inputs")
+        if as_json or suffix is not None:
+            raise SettingsError(f"{'--json' if as_json else '--suffix'} does not go with -")
         _upscale_stream(paths[0], naming, options, load, quality)
     else:
         _upscale_files(paths, naming, options, load, quality, report)
@@ -133,22 +137,22 @@ def upscale(
 def _upscale_files(
     paths: list[str],
     naming: "Naming",
-    options: Any,
+    options: "UpscaleOptions",
     load: dict[str, Any],
     quality: int | None,
     report: "_Report",
 ) -> None:
-    from hfdiff.model.find import find_model
     from hfdiff.model.model_file import describe
     from hfdiff.upscaling.plan import plan_work
     from hfdiff.upscaling.run import run_plan
     from hfdiff.upscaling.upscaler import Upscaler
 
-    model_scale = describe(find_model(load["model"])).config.scale
+    load["model"] = _found(load["model"])
+    model_scale = describe(load["model"]).config.scale
     plan = plan_work(paths, naming, options, model_scale=model_scale)
     upscaler = Upscaler.from_pretrained(**load)
     upscaler.model.check_steps(options.steps)
-    report.begin(upscaler.summary(), len(plan.jobs), plan.ignored)
+    report.begin(upscaler.summary(), plan)
     try:
         for record in run_plan(
             plan, upscaler, options, quality=quality, on_progress=report.progress
@@ -163,25 +167,58 @@ def _upscale_files(
 
 
 def _upscale_stream(
-    source: str, naming: "Naming", options: Any, load: dict[str, Any], quality: int | None
+    source: str,
+    naming: "Naming",
+    options: "UpscaleOptions",
+    load: dict[str, Any],
+    quality: int | None,
 ) -> None:
     """One picture where - stands for standard input, or for standard output, or both."""
     import io
 
-    from hfdiff.imaging.files import FORMATS, encode_picture, read_picture, write_picture
+    from hfdiff.imaging.files import encode_picture, read_header, read_picture, write_picture
     from hfdiff.upscaling.upscaler import Upscaler
 
-    picture = read_picture(io.BytesIO(sys.stdin.buffer.read()) if source == "-" else Path(source))
-    wanted = naming.format or picture.format
-    if not FORMATS[wanted].writable or (picture.has_alpha and not FORMATS[wanted].alpha):
-        wanted = "PNG"
+    load["model"] = _found(load["model"])
+    content = io.BytesIO(sys.stdin.buffer.read()) if source == "-" else Path(source)
+    target, wanted, notes = _stream_target(read_header(content), naming)
+    picture = read_picture(content)
     better = Upscaler.from_pretrained(**load).upscale(picture, options)
-    if naming.output is None or str(naming.output) == "-":
+    if target is None:
         sys.stdout.buffer.write(encode_picture(better, wanted, quality=quality))
-    elif naming.output.exists() and not naming.overwrite:
-        raise SettingsError(f"{naming.output} exists", hint="use --overwrite to make it anew")
     else:
-        write_picture(better, naming.output, wanted, quality=quality)
+        write_picture(better, target, wanted, quality=quality)
+    for note in (*notes, *picture.notes):
+        typer.echo(f"note: {note}", err=True)
+
+
+def _stream_target(header: "Header", naming: "Naming") -> tuple[Path | None, str, tuple[str, ...]]:
+    """Where one picture goes (None: standard output), its format, and notes on both."""
+    from hfdiff.imaging.files import PICTURE_SUFFIXES
+    from hfdiff.upscaling.plan import choose_format, fitting_name
+
+    single = naming.output
+    if single is None or str(single) == "-":
+        return (None, *choose_format(header, naming))
+    if single.is_dir():
+        raise SettingsError(f"- has no name for a file in the folder {single}", hint="name a file")
+    if naming.format is None and single.suffix.lower() not in PICTURE_SUFFIXES:
+        raise SettingsError(f"the name {single} tells no format", hint="add --format png")
+    wanted, notes = choose_format(header, naming, single)
+    target = fitting_name(single, wanted, naming)
+    if target.exists() and not naming.overwrite:
+        raise ImageError(f"{target} exists", hint="--overwrite makes existing outputs anew")
+    return target, wanted, notes if target == single else (*notes, f"the output is {target}")
+
+
+def _found(model: str | None) -> Path:
+    """The model's file or folder; an extra that is missing for that is a model not loadable."""
+    from hfdiff.model.find import find_model
+
+    try:
+        return find_model(model)
+    except MissingExtraError as error:
+        raise CheckpointError(str(error), hint=error.hint) from error
 
 
 def _device_name(device: str) -> str:
@@ -197,6 +234,7 @@ class _Report:
     def __init__(self, *, as_json: bool, quiet: bool) -> None:
         self.count: Counter[str] = Counter()
         self._failures: list[Record] = []
+        self._existing: list[Record] = []
         self._as_json = as_json
         self._quiet = quiet
         self._bar: Any = None
@@ -206,14 +244,17 @@ class _Report:
         self._megapixels = 0.0
         self._began = time.monotonic()
 
-    def begin(self, summary: str, total: int, ignored: int) -> None:
+    def begin(self, summary: str, plan: "Plan") -> None:
         """Say what runs where, and show a bar where a person is looking."""
         if self._quiet or self._as_json:
             return
         typer.echo(summary, err=True)
-        if ignored:
-            typer.echo(f"{ignored} files are no pictures and were passed over", err=True)
-        if total and sys.stderr.isatty():
+        if plan.ignored:
+            typer.echo(f"{plan.ignored} files are no pictures and were passed over", err=True)
+        if plan.earlier:
+            typer.echo(f"{plan.earlier} outputs of earlier runs were passed over", err=True)
+        total = len(plan.jobs) + len(plan.refusals)  # a record comes of each
+        if plan.jobs and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -233,19 +274,25 @@ class _Report:
     def add(self, record: "Record") -> None:
         """One picture is settled."""
         self.count[record.status] += 1
-        self._done += record.status == "done"
+        self._done += 1
         self._megapixels += record.output_width * record.output_height / 1e6
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done)
         if record.status == "failed":
             self._failures.append(record)
+        elif record.status == "exists":
+            self._existing.append(record)
         if self._as_json:
             typer.echo(json.dumps(asdict(record), default=str))
         elif record.status == "done" and not self._quiet:
             self._line(_line(record))
 
     def end(self, *, interrupted: bool = False) -> None:
-        """Totals, and every failure with its reason."""
+        """Totals, every output that was left alone, and every failure with its reason."""
         if self._bar is not None:
             self._bar.stop()
+        for record in [] if self._as_json else self._existing:
+            typer.echo(f"exists: {record.output}", err=True)
         for record in self._failures:
             typer.echo(f"failed: {record.path}: {record.reason}", err=True)
         if self._quiet or self._as_json:
