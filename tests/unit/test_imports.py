@@ -52,7 +52,8 @@ UPSCALE = """
 import sys
 from pathlib import Path
 from hfdiff import UpscaleOptions, Upscaler
-from hfdiff.upscaling.plan import Naming, plan_work
+from hfdiff.upscaling.options import Naming
+from hfdiff.upscaling.plan import plan_work
 from hfdiff.upscaling.run import run_plan
 options = UpscaleOptions()
 plan = plan_work([sys.argv[1]], Naming(output=Path(sys.argv[2])), options, model_scale=4)

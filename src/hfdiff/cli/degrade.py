@@ -14,7 +14,8 @@ from hfdiff.core.errors import HFDiffError, SettingsError
 if TYPE_CHECKING:
     from hfdiff.degradation.decisions import Decisions
     from hfdiff.imaging.picture import Picture
-    from hfdiff.upscaling.plan import Job, Plan
+    from hfdiff.upscaling.names import Job
+    from hfdiff.upscaling.plan import Plan
 
 Records: TypeAlias = dict[str, dict[str, Any]]
 _RECORD_NAME = "degradation.jsonl"
@@ -59,8 +60,8 @@ def degrade(
 
     Example: hfdiff degrade photographs/ -o lq/ --preset mixed --seed 7
     """
-    from hfdiff.upscaling.options import UpscaleOptions
-    from hfdiff.upscaling.plan import Naming, plan_work
+    from hfdiff.upscaling.options import Naming, UpscaleOptions
+    from hfdiff.upscaling.plan import plan_work
 
     naming = Naming(
         output=output, format="PNG", suffix="", overwrite=overwrite, recursive=recursive

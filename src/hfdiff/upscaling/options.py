@@ -1,7 +1,8 @@
-"""What a user may ask of an enlargement, and the size that follows. No torch here."""
+"""What a user may ask of an enlargement and its files, and the size that follows. No torch here."""
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from hfdiff.core.errors import SettingsError
 
@@ -46,6 +47,25 @@ class UpscaleOptions:
         ):
             if value is not None and value < least:
                 raise SettingsError(f"{name} must be at least {least}, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """How outputs are named and written.
+
+    Attributes:
+        output: A file (for one input), a folder, or None: beside the source.
+        format: A key of FORMATS, or None: the source's own, PNG where that cannot be written.
+        suffix: Put behind the name; None: ``_x4`` beside the source, nothing elsewhere.
+        overwrite: Whether existing outputs are made anew.
+        recursive: Whether folders are entered.
+    """
+
+    output: Path | None = None
+    format: str | None = None
+    suffix: str | None = None
+    overwrite: bool = False
+    recursive: bool = True
 
 
 def target_size(

@@ -9,8 +9,9 @@ from typing import Literal
 
 from hfdiff.core.errors import HFDiffError
 from hfdiff.imaging.files import read_picture, write_picture
+from hfdiff.upscaling.names import Job
 from hfdiff.upscaling.options import UpscaleOptions
-from hfdiff.upscaling.plan import Job, Plan
+from hfdiff.upscaling.plan import Plan
 from hfdiff.upscaling.upscaler import Upscaler
 
 _log = logging.getLogger(__name__)

@@ -27,8 +27,8 @@ from hfdiff.model.find import find_model
 from hfdiff.model.model_file import Description, load_model, save_model
 from hfdiff.model.sr_model import SRModel
 from hfdiff.upscaling.kinds import ImageLike, like, pictures_of
-from hfdiff.upscaling.options import UpscaleOptions, check_growth, target_size
-from hfdiff.upscaling.plan import Naming, plan_work
+from hfdiff.upscaling.options import Naming, UpscaleOptions, check_growth, target_size
+from hfdiff.upscaling.plan import plan_work
 from hfdiff.upscaling.tiles import Tile, TileMerger, TilePlan, plan_axis
 
 _ALPHA_MARGIN = 3  # lq pixels that the cubic of the alpha channel reaches

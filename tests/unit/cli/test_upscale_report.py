@@ -7,10 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from hfdiff.cli.main import app, exit_code
-from hfdiff.cli.upscale import _Report
+from hfdiff.cli.upscale_report import Report
 from hfdiff.core.errors import CheckpointError
-from hfdiff.upscaling.plan import Job, Plan, Refusal
+from hfdiff.upscaling.names import Job
+from hfdiff.upscaling.plan import Plan
 from hfdiff.upscaling.run import Record
+from hfdiff.upscaling.search import Refusal
 
 
 def test_every_record_moves_the_bar_whatever_became_of_it(monkeypatch):
@@ -19,7 +21,7 @@ def test_every_record_moves_the_bar_whatever_became_of_it(monkeypatch):
         Job(source=Path(name), target=Path("out") / name, format="PNG") for name in ("b", "c")
     )
     refusals = (Refusal(source=Path("a"), reason="broken"),)
-    report = _Report(as_json=False, quiet=False)
+    report = Report(as_json=False, quiet=False)
     report.begin("model", Plan(jobs=jobs, refusals=refusals, ignored=0, earlier=0))
 
     seen = []

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from hfdiff.core.errors import SettingsError
-from hfdiff.upscaling.options import UpscaleOptions
-from hfdiff.upscaling.plan import Naming, plan_work
+from hfdiff.upscaling.options import Naming, UpscaleOptions
+from hfdiff.upscaling.plan import plan_work
 
 
 @pytest.fixture(autouse=True)

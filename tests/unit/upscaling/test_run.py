@@ -12,8 +12,8 @@ from hfdiff.model.build import build_codec
 from hfdiff.model.find import find_model
 from hfdiff.model.model_file import load_model
 from hfdiff.model.sr_model import SRModel
-from hfdiff.upscaling.options import UpscaleOptions
-from hfdiff.upscaling.plan import Naming, plan_work
+from hfdiff.upscaling.options import Naming, UpscaleOptions
+from hfdiff.upscaling.plan import plan_work
 from hfdiff.upscaling.run import run_plan
 from hfdiff.upscaling.upscaler import Upscaler
 

@@ -1,0 +1,108 @@
+"""What ``hfdiff upscale`` says: results, progress, failures, totals."""
+
+import json
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from hfdiff.upscaling.names import Job
+    from hfdiff.upscaling.plan import Plan
+    from hfdiff.upscaling.run import Record
+
+
+class Report:
+    """Results on stdout, progress and failures on stderr; JSON lines for machines."""
+
+    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+        self.count: Counter[str] = Counter()
+        self._failures: list[Record] = []
+        self._existing: list[Record] = []
+        self._as_json = as_json
+        self._quiet = quiet
+        self._bar: Any = None
+        self._task: Any = None
+        self._done = 0
+        self._total = 0
+        self._megapixels = 0.0
+        self._began = time.monotonic()
+
+    def begin(self, summary: str, plan: "Plan") -> None:
+        """Say what runs where, and show a bar where a person is looking."""
+        if self._quiet or self._as_json:
+            return
+        typer.echo(summary, err=True)
+        if plan.ignored:
+            typer.echo(f"{plan.ignored} files are no pictures and were passed over", err=True)
+        if plan.earlier:
+            typer.echo(f"{plan.earlier} outputs of earlier runs were passed over", err=True)
+        total = len(plan.jobs) + len(plan.refusals)  # a record comes of each
+        if plan.jobs and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._total, self._began = total, time.monotonic()
+            self._task = self._bar.add_task(f"0/{total}", total=float(total))
+            self._bar.start()
+
+    def progress(self, job: "Job", done: int, tiles: int) -> None:
+        """Tiles of the current picture."""
+        if self._bar is not None:
+            rate = self._megapixels / max(time.monotonic() - self._began, 1e-9)
+            text = f"{self._done}/{self._total}  {job.source.name}  {rate:.2f} MP/s"
+            self._bar.update(self._task, completed=self._done + done / tiles, description=text)
+
+    def add(self, record: "Record") -> None:
+        """One picture is settled."""
+        self.count[record.status] += 1
+        self._done += 1
+        self._megapixels += record.output_width * record.output_height / 1e6
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done)
+        if record.status == "failed":
+            self._failures.append(record)
+        elif record.status == "exists":
+            self._existing.append(record)
+        if self._as_json:
+            typer.echo(json.dumps(asdict(record), default=str))
+        elif record.status == "done" and not self._quiet:
+            self._line(_line(record))
+
+    def end(self, *, interrupted: bool = False) -> None:
+        """Totals, every output that was left alone, and every failure with its reason."""
+        if self._bar is not None:
+            self._bar.stop()
+        for record in [] if self._as_json else self._existing:
+            typer.echo(f"exists: {record.output}", err=True)
+        for record in self._failures:
+            typer.echo(f"failed: {record.path}: {record.reason}", err=True)
+        if self._quiet or self._as_json:
+            return
+        parts = [f"{self.count['done']} done"]
+        parts += [f"{self.count['exists']} left alone (exist)"] if self.count["exists"] else []
+        parts += [f"{self.count['failed']} failed"] if self.count["failed"] else []
+        parts += ["interrupted; what is done is kept"] if interrupted else []
+        typer.echo(", ".join(parts), err=True)
+        if self.count["exists"]:
+            typer.echo("hint: --overwrite makes existing outputs anew", err=True)
+
+    def _line(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            typer.echo(text)
+
+
+def _line(record: "Record") -> str:
+    notes = "".join(f"  ({note})" for note in record.notes)
+    return (
+        f"{record.path}  {record.width}x{record.height} -> "
+        f"{record.output_width}x{record.output_height}  {record.seconds:.1f} s  "
+        f"{record.tiles} tile{'' if record.tiles == 1 else 's'}  {record.output}{notes}"
+    )

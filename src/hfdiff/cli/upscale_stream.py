@@ -1,0 +1,68 @@
+"""``hfdiff upscale`` where - stands for standard input or standard output."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from hfdiff.core.errors import CheckpointError, ImageError, MissingExtraError, SettingsError
+
+if TYPE_CHECKING:
+    from hfdiff.imaging.files import Header
+    from hfdiff.upscaling.options import Naming, UpscaleOptions
+
+
+def upscale_stream(
+    source: str,
+    naming: "Naming",
+    options: "UpscaleOptions",
+    load: dict[str, Any],
+    quality: int | None,
+) -> None:
+    """One picture where - stands for standard input, or for standard output, or both."""
+    import io
+
+    from hfdiff.imaging.files import encode_picture, read_header, read_picture, write_picture
+    from hfdiff.upscaling.upscaler import Upscaler
+
+    load["model"] = found_model(load["model"])
+    content = io.BytesIO(sys.stdin.buffer.read()) if source == "-" else Path(source)
+    target, wanted, notes = _stream_target(read_header(content), naming)
+    picture = read_picture(content)
+    better = Upscaler.from_pretrained(**load).upscale(picture, options)
+    if target is None:
+        sys.stdout.buffer.write(encode_picture(better, wanted, quality=quality))
+    else:
+        write_picture(better, target, wanted, quality=quality)
+    for note in (*notes, *picture.notes):
+        typer.echo(f"note: {note}", err=True)
+
+
+def _stream_target(header: "Header", naming: "Naming") -> tuple[Path | None, str, tuple[str, ...]]:
+    """Where one picture goes (None: standard output), its format, and notes on both."""
+    from hfdiff.imaging.files import PICTURE_SUFFIXES
+    from hfdiff.upscaling.names import choose_format, fitting_name
+
+    single = naming.output
+    if single is None or str(single) == "-":
+        return (None, *choose_format(header, naming))
+    if single.is_dir():
+        raise SettingsError(f"- has no name for a file in the folder {single}", hint="name a file")
+    if naming.format is None and single.suffix.lower() not in PICTURE_SUFFIXES:
+        raise SettingsError(f"the name {single} tells no format", hint="add --format png")
+    wanted, notes = choose_format(header, naming, single)
+    target = fitting_name(single, wanted, naming)
+    if target.exists() and not naming.overwrite:
+        raise ImageError(f"{target} exists", hint="--overwrite makes existing outputs anew")
+    return target, wanted, notes if target == single else (*notes, f"the output is {target}")
+
+
+def found_model(model: str | None) -> Path:
+    """The model's file or folder; an extra that is missing for that is a model not loadable."""
+    from hfdiff.model.find import find_model
+
+    try:
+        return find_model(model)
+    except MissingExtraError as error:
+        raise CheckpointError(str(error), hint=error.hint) from error

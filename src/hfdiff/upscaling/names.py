@@ -1,0 +1,153 @@
+"""Names and formats of outputs: marks, clashes, and which files are outputs of earlier runs."""
+
+import re
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from hfdiff.imaging.deep import DEEP_FORMATS
+from hfdiff.imaging.files import FORMATS, Header, format_named
+from hfdiff.upscaling.options import Naming, UpscaleOptions
+from hfdiff.upscaling.search import exists
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One picture to make: where from, where to, as what."""
+
+    source: Path
+    target: Path
+    format: str
+    notes: tuple[str, ...] = ()
+
+
+class Placed(Protocol):
+    """Something with a path of its own and one below the folder that was named."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+
+    @property
+    def below(self) -> Path:
+        """Where it is below the folder that was named; its name if it was named itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """An input that is a picture, and the (width, height) of its output."""
+
+    path: Path
+    below: Path
+    header: Header
+    size: tuple[int, int]
+
+
+def plan_job(
+    item: Found, naming: Naming, single: Path | None, options: UpscaleOptions, model_scale: int
+) -> Job:
+    """Name and format of one output; ``single`` is its name if one file was named."""
+    wanted, notes = choose_format(item.header, naming, single)
+    if single is not None:
+        target = fitting_name(single, wanted, naming)
+    else:
+        folder = folder_for(item, naming)
+        stem = item.path.stem + mark(item, folder, naming, options, model_scale)
+        target = folder / f"{stem}{suffix_for(item.path, wanted)}"
+    return Job(source=item.path, target=target, format=wanted, notes=notes)
+
+
+def choose_format(
+    header: Header, naming: Naming, single: Path | None = None
+) -> tuple[str, tuple[str, ...]]:
+    """An output's format, and notes on what cannot be as asked; ``single`` is its name if given."""
+    named = format_named(single.suffix) if single is not None and naming.format is None else None
+    wanted = naming.format or named or header.format
+    notes = []
+    if not FORMATS[wanted].writable:
+        notes.append(f"{wanted} is written as PNG")
+        wanted = "PNG"
+    if header.has_alpha and not FORMATS[wanted].alpha:
+        notes.append(f"{wanted} has no transparency: written as PNG")
+        wanted = "PNG"
+    if header.is_deep and wanted not in DEEP_FORMATS:
+        notes.append(f"{wanted} holds 8 bits a sample: 16 were rounded")
+    return wanted, tuple(notes)
+
+
+def fitting_name(single: Path, wanted: str, naming: Naming) -> Path:
+    """The file that was named, with another ending where its own would belie the format."""
+    fits = single.suffix.lower() in FORMATS[wanted].suffixes or naming.format is not None
+    return single if fits else single.with_suffix(FORMATS[wanted].suffixes[0])
+
+
+def folder_for(item: Placed, naming: Naming) -> Path:
+    """The folder that an output goes to: the mirrored one, or the source's own."""
+    return item.path.parent if naming.output is None else naming.output / item.below.parent
+
+
+def is_beside(item: Placed, folder: Path) -> bool:
+    """Whether outputs in a folder lie beside their source."""
+    return exists(folder) and folder.samefile(item.path.parent)
+
+
+def mark(
+    item: Found, folder: Path, naming: Naming, options: UpscaleOptions, model_scale: int
+) -> str:
+    """What is put behind the name: ``_x4`` where the output would lie beside its source."""
+    if naming.suffix is not None:
+        return naming.suffix
+    if not is_beside(item, folder):
+        return ""
+    if options.size is not None:
+        return "_{}x{}".format(*item.size)
+    scale = model_scale if options.scale is None else options.scale
+    return f"_x{scale:g}"
+
+
+_MARKED = re.compile(r"(.+)_(?:x\d+(?:\.\d+)?|\d+x\d+)(\.[^.]+)?", re.DOTALL)
+
+
+def is_earlier_output(path: Path, sources: Collection[Path], *, suffix: str | None = None) -> bool:
+    """Whether a name is one that `mark` and `_with_source_suffix` give, and its source is there.
+
+    ``a_x4.png``, ``a_x2.5.png`` and ``a_60x45.png`` come from ``a.*``; ``a_x4.jpg.png``, which
+    avoided a clash, from ``a.jpg``; and so with this run's suffix in place of the mark. Sources are
+    paths both with their endings and without.
+    """
+    marked = _MARKED.fullmatch(path.stem)
+    if marked and path.with_name(marked[1] + (marked[2] or "")) in sources:
+        return True
+    stem = path.stem.removesuffix(suffix or "")
+    return stem not in ("", path.stem) and path.with_name(stem) in sources
+
+
+def suffix_for(source: Path, wanted: str) -> str:
+    """The source's own ending where it fits the format (``.JPG`` stays), else the usual one."""
+    usual = FORMATS[wanted].suffixes
+    return source.suffix if source.suffix.lower() in usual else usual[0]
+
+
+def without_clashes(jobs: list[Job], naming: Naming) -> list[Job]:
+    """Where several inputs meet one output name, all of them keep their source's extension.
+
+    A longer name may meet a further one, so this goes on until nothing changes; what still meets
+    then (files of one name in two folders that were named) is the caller's to refuse.
+    """
+    longer = [_with_source_suffix(job, naming) for job in jobs]
+    while True:
+        count = Counter(job.target for job in jobs)
+        changed = [
+            long if count[job.target] > 1 else job for job, long in zip(jobs, longer, strict=True)
+        ]
+        if changed == jobs:
+            return jobs
+        jobs = changed
+
+
+def _with_source_suffix(job: Job, naming: Naming) -> Job:
+    stem = job.target.stem.removesuffix(naming.suffix or "")
+    name = f"{stem}{job.source.suffix}{naming.suffix or ''}{job.target.suffix}"
+    return replace(job, target=job.target.with_name(name))
