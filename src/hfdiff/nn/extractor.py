@@ -73,18 +73,14 @@ class ClassifierHeadConfig:
     """The head of pretraining: C_1..C_L and the fully connected layer of Algorithm 2.
 
     Attributes:
-        classes: Number of classes.
         widths: Channels of each strided block; their number is L, which the paper does not give.
         norm: ``group`` does not depend on batch size and ranks (spec 3.3); ``batch`` is an option.
     """
 
-    classes: int = 1000
     widths: tuple[int, ...] = (128, 256, 512, 512)
     norm: Literal["group", "batch"] = "group"
 
     def __post_init__(self) -> None:
-        if self.classes < 2:
-            raise SettingsError(f"classes must be at least 2, got {self.classes}")
         if not self.widths or any(width < GROUPS or width % GROUPS for width in self.widths):
             raise SettingsError(
                 f"the head's widths must be multiples of {GROUPS}, got {list(self.widths)}"
@@ -97,10 +93,13 @@ class ClassifierHead(nn.Module):
     Args:
         config: Its sizes.
         features: Channels of the extractor's output.
+        classes: Number of classes, which the data tell; at least 2.
     """
 
-    def __init__(self, config: ClassifierHeadConfig, features: int) -> None:
+    def __init__(self, config: ClassifierHeadConfig, features: int, classes: int) -> None:
         super().__init__()
+        if classes < 2:
+            raise SettingsError(f"a classifier needs at least 2 classes, got {classes}")
         inputs = (features, *config.widths)
         self.blocks = nn.Sequential(
             *(
@@ -112,7 +111,7 @@ class ClassifierHead(nn.Module):
                 for before, width in zip(inputs, config.widths, strict=False)
             )
         )
-        self.linear = nn.Linear(config.widths[-1], config.classes)
+        self.linear = nn.Linear(config.widths[-1], classes)
 
     def forward(self, features: Tensor) -> Tensor:
         """``[B, N, H, W]`` to logits ``[B, classes]`` in float32 or better."""

@@ -22,6 +22,8 @@ class OptimiserSettings:
             highest rate and the rise begins behind it (facts e.5).
         final: Learning rate at the end of a cosine fall; None: constant after the warm-up.
         halve_after: Numbers of steps after which the rate halves.
+        decay: Factor of the rate after every ``decay_every`` steps.
+        decay_every: In steps; 0: never.
         clip: Largest gradient norm of a phase; 0: not clipped.
     """
 
@@ -32,10 +34,13 @@ class OptimiserSettings:
     rise: Literal["plain", "published"] = "plain"
     final: float | None = 1e-5
     halve_after: tuple[int, ...] = ()
+    decay: float = 1.0
+    decay_every: int = 0
     clip: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "weight_decay", "warmup", "final", "clip"):
+        rates = ("learning_rate", "final", "decay")
+        for name in (*rates, "weight_decay", "warmup", "decay_every", "clip"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise SettingsError(f"optimiser.{name} must be at least 0, got {value}")
@@ -44,15 +49,17 @@ class OptimiserSettings:
 
     def rate(self, step: int, steps: int) -> float:
         """Learning rate of step number ``step`` = 0, 1, ... of ``steps``."""
-        halved = 0.5 ** sum(step >= after for after in self.halve_after)
+        lowered = 0.5 ** sum(step >= after for after in self.halve_after)
+        if self.decay_every:
+            lowered *= self.decay ** (step // self.decay_every)
         risen = self._risen(step)
         if risen < 1:
-            return self.learning_rate * risen * halved
+            return self.learning_rate * risen * lowered
         if self.final is None:
-            return self.learning_rate * halved
+            return self.learning_rate * lowered
         share = max(0, step - self.warmup) / max(1, steps - self.warmup)
         swing = 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
-        return (self.final + (self.learning_rate - self.final) * swing) * halved
+        return (self.final + (self.learning_rate - self.final) * swing) * lowered
 
     def _risen(self, step: int) -> float:
         """Share of the highest rate that the warm-up allows; 1 and more: it is over."""

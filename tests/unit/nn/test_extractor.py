@@ -65,7 +65,7 @@ def test_a_configuration_survives_its_plain_form():
 
 @pytest.mark.parametrize("norm", ["group", "batch"])
 def test_the_head_turns_features_of_any_size_into_float32_logits(norm):
-    head = ClassifierHead(ClassifierHeadConfig(classes=5, widths=(8, 16), norm=norm), 8)
+    head = ClassifierHead(ClassifierHeadConfig(widths=(8, 16), norm=norm), 8, 5)
 
     logits = head(picture("features", (2, 8, 20, 12)))
 
@@ -74,7 +74,7 @@ def test_the_head_turns_features_of_any_size_into_float32_logits(norm):
 
 
 def test_logits_of_a_picture_do_not_depend_on_the_rest_of_the_batch():
-    head = fill_by_recipe(ClassifierHead(ClassifierHeadConfig(classes=5, widths=(8, 16)), 8))
+    head = fill_by_recipe(ClassifierHead(ClassifierHeadConfig(widths=(8, 16)), 8, 5))
     features = picture("features", (3, 8, 20, 20))
 
     singles = torch.cat([head(features[i : i + 1]) for i in range(3)])
@@ -88,7 +88,7 @@ def test_a_few_steps_teach_extractor_and_head_a_simple_class():
     x = torch.cat([stripes, stripes.mT]) + 0.2 * picture("noise", (8, 3, 12, 12))
     y = torch.tensor([0] * 4 + [1] * 4)
     network = torch.nn.Sequential(
-        Extractor(SMALL), ClassifierHead(ClassifierHeadConfig(classes=2, widths=(16,)), 8)
+        Extractor(SMALL), ClassifierHead(ClassifierHeadConfig(widths=(16,)), 8, 2)
     )
     with torch.no_grad():
         for name, parameter in network.named_parameters():
@@ -130,7 +130,6 @@ def test_the_spread_of_no_pictures_or_of_a_dead_channel_is_refused():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"classes": 1}, "classes must be at least 2, got 1"),
         ({"widths": (12,)}, r"widths must be multiples of 8, got \[12\]"),
         ({"widths": ()}, r"widths must be multiples of 8, got \[\]"),
     ],

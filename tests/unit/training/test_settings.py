@@ -46,6 +46,16 @@ def test_the_rate_halves_after_the_named_steps():
     assert [halved.rate(step, 9) for step in range(7)] == [1, 1, 1, 0.5, 0.5, 0.25, 0.25]
 
 
+def test_the_rate_decays_by_a_factor_every_so_many_steps():
+    """The extractor's: 5e-4 * 0.95 ** (step // 5000) (paper 4.1)."""
+    decaying = OptimiserSettings(
+        learning_rate=5e-4, warmup=0, final=None, decay=0.95, decay_every=5000
+    )
+
+    assert [decaying.rate(step, 800_730) for step in (0, 4999, 5000)] == [5e-4, 5e-4, 0.95 * 5e-4]
+    assert decaying.rate(800_729, 800_730) == pytest.approx(1.36e-7, rel=0.01)
+
+
 def test_the_rate_is_a_function_of_the_step_alone():
     """So it goes on where a resumed run goes on, and later milestones take effect."""
     halved = OptimiserSettings(learning_rate=1.0, warmup=4, final=0.1, halve_after=(8,))

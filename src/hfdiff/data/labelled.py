@@ -1,0 +1,210 @@
+"""Batches of patches with their classes, for pretraining the extractor (Algorithm 2).
+
+As in `hfdiff.data.batches`, every sample is a pure function of the seed and its number.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hfdiff.core.errors import ImageError
+from hfdiff.core.rng import numpy_rng
+from hfdiff.data.batches import Batch, DataSettings, PairBatches, random_patch
+from hfdiff.data.labels import Classes, LabelBook, LabelSettings, degradation_of
+from hfdiff.data.pictures import PictureSet
+from hfdiff.degradation.decisions import Decisions
+from hfdiff.degradation.pipeline import degrade
+from hfdiff.imaging.pixels import pm1_from_01, samples_to_01
+
+_log = logging.getLogger(__name__)
+# Of the random resized crop: share of the picture's area, and sides' ratio.
+_AREA, _RATIO, _TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
+_AROUND = 256 / 224  # what is cut around a validation patch of the resized crop
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledBatch(Batch):
+    """Patches as they are (gt), as they are shown (lq, the same size), and their classes.
+
+    Attributes:
+        labels: Numbers of classes, int64 ``[B]``.
+    """
+
+    labels: Tensor
+
+    def part(self, start: int, stop: int) -> "LabelledBatch":
+        """Samples start .. stop - 1 of these."""
+        part = vars(super().part(start, stop))
+        return LabelledBatch(**{**part, "labels": self.labels[start:stop]})
+
+    def to(self, device: torch.device) -> "LabelledBatch":
+        """The same on another device."""
+        moved = vars(super().to(device))
+        return LabelledBatch(**{**moved, "labels": self.labels.to(device)})
+
+
+class LabelledBatches(PairBatches):
+    """Batch number n of a run, for n = 0, 1, ...; one rank's share of it.
+
+    Args:
+        pictures: Where patches are cut.
+        data: Their side.
+        settings: What the classes are.
+        book: The class of every picture.
+        classes: All classes.
+        shares: ``seed``, ``batch``, ``rank`` and ``ranks`` of `PairBatches`.
+    """
+
+    def __init__(
+        self,
+        pictures: PictureSet,
+        data: DataSettings,
+        settings: LabelSettings,
+        book: LabelBook,
+        classes: Classes,
+        **shares: int,
+    ) -> None:
+        super().__init__(pictures, data, **shares)
+        self._labels = settings
+        self._classes = classes
+        number = {source: k for k, source in enumerate(classes.sources)}
+        self._source = {path: number[book.sources[path]] for path in pictures.paths}
+        self._members: dict[int, list[int]] = defaultdict(list)
+        for index, path in enumerate(pictures.paths[: data.limit or None]):
+            self._members[self._source[path]].append(index)
+
+    def __getitem__(self, number: int) -> LabelledBatch:
+        samples = [self._labelled(number * self._batch + k) for k in self._share]
+        gts, decisions, labels, names = zip(*samples, strict=True)
+        return _batch_of(
+            gts, decisions, labels, names=names, first=self._share.start, whole=self._batch
+        )
+
+    def _labelled(self, index: int) -> tuple[Tensor, Decisions, int, str]:
+        picture, path = self._picture(index)
+        rng = numpy_rng(self._seed, "sample", index)
+        cut = random_patch if self._labels.crop == "plain" else resized_crop
+        gt_01 = samples_to_01(cut(picture, self._settings.gt_size, rng))
+        kind = int(rng.integers(len(self._classes.kinds)))
+        decisions = degradation_of(self._classes.kinds[kind], rng)
+        return gt_01, decisions, self._classes.number(self._source[path], kind), str(path)
+
+    def _picture(self, index: int) -> tuple[NDArray[np.uint8], Path]:
+        """The picture of a sample; for one that cannot be read any more, the next of its class."""
+        if not self._labels.balanced:
+            return super()._picture(index)
+        sources = sorted(self._members)
+        turn, place = divmod(index, len(sources))
+        members = self._members[sources[int(_order(self._seed, -1, turn, len(sources))[place])]]
+        source = self._source[self._pictures.paths[members[0]]]
+        order = _order(self._seed, source, turn // len(members), len(members))
+        for shift in range(len(members)):
+            chosen = members[int(order[(turn + shift) % len(members)])]
+            try:
+                return self._pictures[chosen], self._pictures.paths[chosen]
+            except ImageError as error:
+                self._leave_out(self._pictures.paths[chosen], error)
+        raise ImageError(f"none of the pictures of {self._classes.sources[source]} can be read")
+
+    def _leave_out(self, path: Path, error: ImageError) -> None:
+        if path not in self._lost:
+            _log.warning("%s is left out: %s", path, error)
+        self._lost.add(path)
+
+
+def validation_batches(
+    pictures: PictureSet,
+    data: DataSettings,
+    settings: LabelSettings,
+    book: LabelBook,
+    classes: Classes,
+) -> Iterator[LabelledBatch]:
+    """One batch a picture: its middle, shown once for every kind of degradation.
+
+    What is done to a picture follows from its name, not from its place. Pictures that cannot be
+    decoded are said and left out.
+    """
+    for index, path in enumerate(pictures.paths):
+        try:
+            picture = pictures[index]
+        except ImageError as error:
+            _log.warning("%s is left out: %s", path, error)
+            continue
+        gt_01 = samples_to_01(_middle(picture, data.gt_size, resized=settings.crop == "resized"))
+        source = classes.sources.index(book.sources[path])
+        samples = [
+            (
+                degradation_of(kind, numpy_rng(0, "validation", path.stem, kind)),
+                classes.number(source, number),
+            )
+            for number, kind in enumerate(classes.kinds)
+        ]
+        decisions, labels = zip(*samples, strict=True)
+        count = len(classes.kinds)
+        yield _batch_of((gt_01,) * count, decisions, labels, names=(str(path),) * count)
+
+
+def resized_crop(picture: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """A random part of 8 to 100 % of ``[H, W, C]``, resized to a square and mirrored at random."""
+    height, width = picture.shape[:2]
+    for _ in range(_TRIES):
+        area = height * width * rng.uniform(*_AREA)
+        ratio = np.exp(rng.uniform(*np.log(_RATIO)))
+        wide, high = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)
+        if 0 < wide <= width and 0 < high <= height:
+            break
+    else:
+        wide = high = min(width, height)
+    top, left = (int(rng.integers(n + 1)) for n in (height - high, width - wide))
+    part = picture[top : top + high, left : left + wide]
+    if rng.random() < 0.5:
+        part = part[:, ::-1]
+    return _resized(part, side, side)
+
+
+def _middle(picture: np.ndarray, side: int, *, resized: bool) -> np.ndarray:
+    if resized:
+        factor = side * _AROUND / min(picture.shape[:2])
+        height, width = (max(side, round(n * factor)) for n in picture.shape[:2])
+        picture = _resized(picture, height, width)
+    top, left = ((n - side) // 2 for n in picture.shape[:2])
+    return np.ascontiguousarray(picture[top : top + side, left : left + side])
+
+
+def _resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    planes = torch.from_numpy(np.ascontiguousarray(picture)).movedim(-1, 0)[None].float()
+    resized = F.interpolate(
+        planes, (height, width), mode="bilinear", antialias=True, align_corners=False
+    )
+    return resized.round().clamp(0, 255).byte()[0].movedim(0, -1).numpy()
+
+
+def _batch_of(
+    gts: tuple[Tensor, ...],
+    decisions: tuple[Decisions, ...],
+    labels: tuple[int, ...],
+    **where: Any,
+) -> LabelledBatch:
+    gt_01 = torch.cat(gts)
+    shown = degrade(gt_01, decisions) if any(one.steps for one in decisions) else gt_01
+    return LabelledBatch(
+        gt_pm1=pm1_from_01(gt_01),
+        lq_pm1=pm1_from_01(shown),
+        labels=torch.tensor(labels),
+        **where,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _order(seed: int, source: int, turn: int, count: int) -> NDArray[np.int64]:
+    return numpy_rng(seed, "class", source, turn).permutation(count)
