@@ -178,8 +178,10 @@ class Trainer:
     def _terms(self, step: int, phase: Phase, part: Batch) -> Mapping[str, Tensor]:
         # One seed for all parts and processes: stages draw for the whole batch and take their rows.
         seed = derive(self.settings.seed, "step", step, phase.name)
+        # On the device itself: drawing millions of normals on the CPU would keep a GPU waiting.
+        generator = torch.Generator(self.accelerator.device).manual_seed(seed)
         with self.accelerator.autocast():
-            return self.stage.losses(phase.name, part, torch.Generator().manual_seed(seed))
+            return self.stage.losses(phase.name, part, generator)
 
     def _norms(self, terms: Mapping[str, Tensor]) -> dict[str, float]:
         """Gradient norm of every weighted term on its own, to see which one rules."""
@@ -334,6 +336,7 @@ def make_accelerator(precision: str, device: str) -> Accelerator:
     if device not in ("auto", "cpu"):
         raise SettingsError(f"device must be auto or cpu, got {device}")
     mixed = "bf16" if precision == "bfloat16" else "no"
+    torch.backends.cudnn.benchmark = True  # patches have one size: let CUDA find the fastest forms
     return Accelerator(mixed_precision=mixed, cpu=device == "cpu")
 
 

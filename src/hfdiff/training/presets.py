@@ -51,6 +51,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "lite": {
             "iterations": 8000,
             "schedule": _LITE_SCHEDULE,
+            "network": {"kind": "lite_denoiser", "width": 96, "blocks": 14},
             "optimiser": {"learning_rate": 3e-4},
         },
         "tiny": {

@@ -126,27 +126,31 @@ def random_corner(
 ) -> tuple[int, int]:
     """Top and left of a random square; 0 for a side that is 0 or does not fit."""
     places = [max(1, length - side + 1) if side else 1 for length in (height, width)]
-    top, left = (int(torch.randint(count, (), generator=generator)) for count in places)
+    device = generator.device
+    draws = (torch.randint(count, (), generator=generator, device=device) for count in places)
+    top, left = map(int, draws)
     return top, left
 
 
-# Draws are made for the whole batch, on the CPU, and each process and micro-batch takes the rows of
-# its samples: so neither changes a number, and the generator is left in the same state by all.
+# Draws are made for the whole batch and each process and micro-batch takes the rows of its samples:
+# so neither changes a number, and the generator is left in the same state by all.
 
 
 def normal_rows(batch: Batch, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Standard normal ``[B, *shape]`` on the batch's device."""
-    whole = torch.randn((batch.whole_size, *shape), generator=generator)
+    size = (batch.whole_size, *shape)
+    whole = torch.randn(size, generator=generator, device=generator.device)
     return whole[batch.rows].to(batch.lq_pm1.device)
 
 
 def uniform_rows(batch: Batch, generator: torch.Generator) -> Tensor:
     """Uniform numbers from 0 to 1, ``[B]``."""
-    whole = torch.rand(batch.whole_size, generator=generator)
+    whole = torch.rand(batch.whole_size, generator=generator, device=generator.device)
     return whole[batch.rows].to(batch.lq_pm1.device)
 
 
 def integer_rows(batch: Batch, below: int, generator: torch.Generator) -> Tensor:
     """Uniform integers 0 .. below - 1, int64 ``[B]``."""
-    whole = torch.randint(below, (batch.whole_size,), generator=generator)
+    size, device = (batch.whole_size,), generator.device
+    whole = torch.randint(below, size, generator=generator, device=device)
     return whole[batch.rows].to(batch.lq_pm1.device)
