@@ -30,7 +30,7 @@ class Toy:
         self.gt_pm1 = torch.randn(2, 3, 40, 48, **draw).tanh()
         self.to_colours = torch.randn(3, 2, 1, 1, **draw)
 
-    def inputs(self, branch: Branch = "distill") -> DistillInputs:
+    def inputs(self, branch: Branch = "distill", *, chunk: int = 0) -> DistillInputs:
         """A batch of it."""
         return DistillInputs(
             gt_pm1=self.gt_pm1,
@@ -45,6 +45,7 @@ class Toy:
                 decode=self._noted("decode", self._decode),
             ),
             branch=branch,
+            chunk=chunk,
         )
 
     def _decode(self, x_0: Tensor) -> Tensor:

@@ -22,6 +22,10 @@ CASES = {
         {**LATENT, "cov": "mse_xT_cov"},
         {"distill": 1.0, "inv": 1.0, "con": 1.0, "cov": 0.1},
     ),
+    "image": (
+        {"distill_image": "mse", "inv": "mse_xT", "con_image": "mse_gt_rgb"},
+        {"distill_image": 1.0, "inv": 1.0, "con_image": 1.0},
+    ),
 }
 NOISE = normal("train_sinsr/noise", (2, 3, 32, 32))
 

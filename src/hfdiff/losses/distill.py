@@ -47,6 +47,16 @@ def covariance_loss(inputs: DistillInputs) -> Tensor:
     return (covariance - white).square().mean((1, 2)).view(B, C).sum(1).mean()
 
 
+def distill_image_loss(inputs: DistillInputs) -> Tensor:
+    """L_distill of decoded pictures (SinSR's loss_in_image_space, facts e.3)."""
+    return _mean_square(inputs.student_pm1, inputs.teacher_pm1)
+
+
+def consistency_image_loss(inputs: DistillInputs) -> Tensor:
+    """L_con of decoded pictures, against the gt itself (likewise)."""
+    return _mean_square(inputs.consistent_pm1, inputs.gt_pm1)
+
+
 def l1_loss(inputs: DistillInputs) -> Tensor:
     """Mean absolute difference of pictures; keeps colours while a decoder learns along."""
     return F.l1_loss(at_least_float32(inputs.sr_pm1), at_least_float32(inputs.gt_pm1))

@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hfdiff.losses.chunks import mean_in_chunks
+
 Branch = Literal["distill", "consistency"]
 
 
@@ -42,6 +44,7 @@ class DistillInputs:
         teacher: Follows the teacher's deterministic path from x_T to its clean latent.
         student: What is trained.
         branch: On which of the student's outputs the image terms act (spec 11).
+        chunk: Pictures that image terms look at together; 0: all (`hfdiff.losses.chunks`).
     """
 
     gt_pm1: Tensor
@@ -52,6 +55,7 @@ class DistillInputs:
     teacher: Callable[[Tensor], Tensor]
     student: Student
     branch: Branch = "distill"
+    chunk: int = 0
 
     @cached_property
     def x_0_teacher(self) -> Tensor:
@@ -87,7 +91,26 @@ class DistillInputs:
         return self.student.predict_x_0(x_T_gt)
 
     @cached_property
+    def teacher_pm1(self) -> Tensor:
+        """The teacher's answer as a picture, without gradient."""
+        with torch.no_grad():
+            return self.student.decode(self.x_0_teacher)
+
+    @cached_property
+    def student_pm1(self) -> Tensor:
+        """The student's answer as a picture: what it gives at inference."""
+        return self.student.decode(self.x_0_student)
+
+    @cached_property
+    def consistent_pm1(self) -> Tensor:
+        """The gt, to a noisy start and back, as a picture."""
+        return self.student.decode(self.x_0_consistent)
+
+    @property
     def sr_pm1(self) -> Tensor:
         """The picture that image terms look at, with gradient."""
-        chosen = self.x_0_student if self.branch == "distill" else self.x_0_consistent
-        return self.student.decode(chosen)
+        return self.student_pm1 if self.branch == "distill" else self.consistent_pm1
+
+    def mean_over_pictures(self, term: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """A term of (sr_pm1, gt_pm1) that is a mean over pictures, ``chunk`` of them at a time."""
+        return mean_in_chunks(term, (self.sr_pm1, self.gt_pm1), self.chunk)

@@ -1,7 +1,7 @@
 """All terms of distillation by name; a term is (DistillInputs) -> unweighted float32 scalar."""
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,10 @@ from hfdiff.core.fetch import WEIGHTS
 from hfdiff.core.weights import content_hash
 from hfdiff.losses import high_frequency, jensen_shannon, perceptual
 from hfdiff.losses.distill import (
+    consistency_image_loss,
     consistency_loss,
     covariance_loss,
+    distill_image_loss,
     distill_loss,
     inverse_loss,
     l1_loss,
@@ -107,12 +109,12 @@ class FrozenNets:
 
 def _lpips_term(frozen: FrozenNets) -> Loss:
     network = frozen.lpips
-    return lambda inputs: perceptual.lpips(network, inputs.sr_pm1, inputs.gt_pm1)
+    return lambda inputs: inputs.mean_over_pictures(partial(perceptual.lpips, network))
 
 
 def _vgg_term(frozen: FrozenNets) -> Loss:
     network = frozen.vgg
-    return lambda inputs: perceptual.vgg(network, inputs.sr_pm1, inputs.gt_pm1)
+    return lambda inputs: inputs.mean_over_pictures(partial(perceptual.vgg, network))
 
 
 def _hf_term(frozen: FrozenNets) -> Loss:
@@ -120,16 +122,16 @@ def _hf_term(frozen: FrozenNets) -> Loss:
     # States cannot be rebuilt through maps in half precision: they would round differently.
     rebuilds = frozen.features.hf_backward == "reconstruct"
     dtype = torch.float32 if rebuilds else frozen.dtype
-    return lambda inputs: high_frequency.hf(
-        network, inputs.sr_pm1, inputs.gt_pm1, normalize=normalize, dtype=dtype
-    )
+    term = partial(high_frequency.hf, network, normalize=normalize, dtype=dtype)
+    return lambda inputs: inputs.mean_over_pictures(term)
 
 
 def _js_dino_term(frozen: FrozenNets) -> Loss:
     network, config, dtype = frozen.dino, frozen.features.js, frozen.dtype
-    return lambda inputs: jensen_shannon.js_dino(
-        network, inputs.sr_pm1, inputs.gt_pm1, config=config, dtype=dtype
-    )
+    term = partial(jensen_shannon.js_dino, network, config=config, dtype=dtype)
+    if config.way.startswith("batch_"):  # the batch is the distribution: no chunks of it
+        return lambda inputs: term(inputs.sr_pm1, inputs.gt_pm1)
+    return lambda inputs: inputs.mean_over_pictures(term)
 
 
 LOSSES: Mapping[str, Callable[[FrozenNets], Loss]] = {
@@ -137,6 +139,8 @@ LOSSES: Mapping[str, Callable[[FrozenNets], Loss]] = {
     "inv": lambda frozen: inverse_loss,  # noqa: ARG005  (Eq. 7)
     "cov": lambda frozen: covariance_loss,  # noqa: ARG005  (before con, which then costs less)
     "con": lambda frozen: consistency_loss,  # noqa: ARG005  (Eq. 8)
+    "distill_image": lambda frozen: distill_image_loss,  # noqa: ARG005
+    "con_image": lambda frozen: consistency_image_loss,  # noqa: ARG005
     "hf": _hf_term,  # Eq. 6
     "js_dino": _js_dino_term,  # Eq. 4
     "l1": lambda frozen: l1_loss,  # noqa: ARG005

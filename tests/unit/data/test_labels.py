@@ -125,7 +125,9 @@ def test_validation_may_not_hold_other_classes_or_the_same_pictures(folder, tmp_
 
     with pytest.raises(SettingsError, match=r"classes that data\.root lacks: birds"):
         check_validation(training, read_labels([tmp_path / "val"], FOLDERS))
-    with pytest.raises(SettingsError, match=r"pictures that are not trained on, but .* are in both"):
+    with pytest.raises(
+        SettingsError, match=r"pictures that are not trained on, but .* are in both"
+    ):
         check_validation(training, training)
 
 

@@ -11,6 +11,7 @@ from hfdiff.core import fetch
 from hfdiff.core.errors import CheckpointError, SettingsError
 from hfdiff.losses import perceptual
 from hfdiff.losses.feature_settings import FeatureSettings
+from hfdiff.losses.jensen_shannon import JensenShannonConfig
 from hfdiff.losses.table import LOSSES, FrozenNets
 from hfdiff.nn.extractor import Extractor, ExtractorConfig
 from hfdiff.nn.features import VGG16, Lpips, Trunk
@@ -84,6 +85,27 @@ def test_every_loss_is_the_mean_over_the_batch(loss):
         singles.append(loss(part.inputs()).item())
 
     assert whole == pytest.approx(sum(singles) / 2, rel=1e-5)
+
+
+def test_every_loss_is_the_same_in_chunks(loss):
+    values, gradients = [], []
+    for chunk in (0, 1):
+        toy = Toy()
+        values.append(loss(toy.inputs(chunk=chunk)))
+        values[-1].backward()
+        gradients.append([number.grad for number in (toy.forward, toy.inverse)])
+
+    torch.testing.assert_close(values[0], values[1], rtol=1e-5, atol=1e-8)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-8)
+
+
+def test_a_distribution_over_the_batch_is_not_cut_into_chunks(frozen):
+    features = FeatureSettings(extractor="small", js=JensenShannonConfig(way="batch_relation"))
+    nets = FrozenNets(torch.device("cpu"), features=features)
+    nets.dino = frozen.dino
+    term = LOSSES["js_dino"](nets)
+
+    assert term(Toy().inputs(chunk=1)) == term(Toy().inputs()) > 0
 
 
 def test_feature_networks_are_loaded_when_a_term_asks_and_not_before(frozen):
