@@ -20,6 +20,7 @@ from hfdiff.core.rng import derive
 from hfdiff.core.settings import to_yaml
 from hfdiff.data.batches import Batch, PairBatches, batch_loader
 from hfdiff.training import finite, start
+from hfdiff.training.board import Board
 from hfdiff.training.buffers import HeldBuffers
 from hfdiff.training.ema import averaged
 from hfdiff.training.log import Pace, RunLog, duration
@@ -66,7 +67,10 @@ class Trainer:
         self.out.mkdir(parents=True, exist_ok=True)
         step = self._load() if resume else 0
         log = self._begin(step) if self.accelerator.is_main_process else None
-        with self._wish.listening():
+        with contextlib.ExitStack() as open_until_then:
+            open_until_then.enter_context(self._wish.listening())
+            if log is not None:
+                open_until_then.callback(log.close)
             if resume and log is not None and not log.has_validation(step):
                 self._validate(step, log)  # it was due, and the end of the run came first
             with contextlib.closing(self._batches(batches, step)) as loaded:
@@ -100,7 +104,8 @@ class Trainer:
         )
         for line in start.report(self.stage, self.accelerator.num_processes):
             _log.info("%s", line)
-        log = RunLog(self.out / "metrics.csv", step)
+        board = Board(self.out / "tensorboard", step) if self.settings.tensorboard else None
+        log = RunLog(self.out / "metrics.csv", step, board)
         log.add(step, {f"weight/{name}": w for name, w in self.stage.weights().items()})
         return log
 
@@ -119,10 +124,11 @@ class Trainer:
     def _batches(self, batches: PairBatches, step: int) -> Generator[Batch]:
         """This process's batches from ``step`` on, on its device; the pace is taken meanwhile."""
         last, workers = self.settings.iterations, self.settings.data.workers
-        with contextlib.closing(batch_loader(batches, step, last, workers)) as loader:
+        device = self.accelerator.device
+        with contextlib.closing(batch_loader(batches, step, last, workers, device)) as loader:
             self._pace.start()
             for batch in loader:
-                yield batch.to(self.accelerator.device)
+                yield batch
                 self._pace.start()
 
     def _step(self, step: int, batch: Batch) -> dict[str, float]:

@@ -1,5 +1,6 @@
 import logging
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,22 @@ def test_workers_change_nothing(pictures, workers):
     assert len(loaded) == 3
     for number, batch in enumerate(loaded, start=2):
         assert_same(batch, batches[number])
+
+
+class BetweenLevels(PairBatches):
+    """Samples that 8 bit cannot hold."""
+
+    def __getitem__(self, number):
+        batch = super().__getitem__(number)
+        return replace(batch, gt_pm1=batch.gt_pm1 * 0.999)
+
+
+def test_workers_lose_nothing_that_8_bit_cannot_hold(pictures):
+    batches = BetweenLevels(pictures, SETTINGS, seed=0, batch=4)
+
+    (loaded,) = batch_loader(batches, 0, 1, 1)
+
+    assert_same(loaded, batches[0])
 
 
 def test_batches_can_be_sent_to_another_process(pictures):
