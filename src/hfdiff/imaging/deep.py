@@ -1,8 +1,9 @@
-"""Sixteen bits a sample, by libvips: Pillow opens 16-bit colour as 8 bit without a word.
+"""More than 8 bits a sample, by libvips: Pillow opens such colour as 8 bit without a word.
 
-Only PNG and TIFF hold such samples. libvips is loaded when the first such picture is met.
+PNG, TIFF and AVIF hold such samples. libvips is loaded when the first such picture is met.
 """
 
+import os
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,72 +13,105 @@ from numpy.typing import NDArray
 from hfdiff.core.errors import ImageError, MissingExtraError
 from hfdiff.imaging.picture import Picture
 
-DEEP_FORMATS = ("PNG", "TIFF")
-_DOTS_PER_MM = 1 / 25.4
+DEEP_FORMATS = ("PNG", "TIFF", "AVIF")
+_AVIF_BITS = 12  # the most that it holds
+_FIELDS = {"icc": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}
 
 
-def read_deep(source: Path | IO[bytes], orientation: int) -> NDArray[np.uint16]:
-    """Samples ``[H, W, C]`` uint16 of a 16-bit PNG or TIFF, upright.
+def read_deep(source: Path | IO[bytes], orientation: int, bits: int = 16) -> NDArray[np.uint16]:
+    """Samples ``[H, W, C]`` uint16 of a picture of more than 8 bits, upright.
 
     Args:
         source: The file, or its bytes as a stream.
         orientation: EXIF orientation 1..8 to be undone.
+        bits: Of a sample in the file; 65535 is white here whatever they are.
 
     Raises:
-        ImageError: when it is broken, or holds something else than 16-bit whole numbers.
+        ImageError: when it is broken, or holds something else than 9 to 16 bits of whole numbers.
         MissingExtraError: when libvips is not on this machine.
     """
     vips = _vips()
     try:
-        if isinstance(source, Path):
-            image = vips.Image.new_from_file(str(source), access="sequential", fail_on="truncated")
-        else:
-            source.seek(0)
-            image = vips.Image.new_from_buffer(source.read(), "", fail_on="truncated")
-        if image.format != "ushort" or image.interpretation == "cmyk":
-            kind = f"{image.format} {image.interpretation}"
-            raise ImageError(f"samples of the kind {kind} are not read, only 8 and 16 bit")
-        raw = image.write_to_memory()
+        samples = _decoded(vips, source)
     except vips.Error as error:
         raise ImageError(f"the picture is broken: {_first_line(error)}") from error
-    samples = np.frombuffer(raw, dtype=np.uint16).reshape(image.height, image.width, image.bands)
+    if bits < 16:  # libvips has put them into the upper bits
+        peak = (1 << bits) - 1
+        levels = (samples >> (16 - bits)).astype(np.uint32)
+        samples = ((levels * 65_535 + peak // 2) // peak).astype(np.uint16)
     return np.ascontiguousarray(_upright(samples, orientation))
 
 
-def encode_deep(picture: Picture, format: str) -> bytes:  # noqa: A002
-    """A 16-bit picture as the bytes of a PNG or TIFF file, with its metadata.
+def _decoded(vips: Any, source: Path | IO[bytes]) -> NDArray[np.uint16]:
+    if isinstance(source, Path):
+        # Not by name: libvips takes brackets in names for options, and names must be UTF-8 there.
+        descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            opened = vips.Source.new_from_descriptor(descriptor)
+        finally:
+            os.close(descriptor)  # libvips has made a copy
+        image = vips.Image.new_from_source(opened, "", access="sequential", fail_on="truncated")
+    else:
+        source.seek(0)
+        image = vips.Image.new_from_buffer(source.read(), "", fail_on="truncated")
+    if image.interpretation == "labs":
+        image = image.colourspace("rgb16")
+    if image.format == "ushort" and image.interpretation == "cmyk" and image.bands == 4:
+        image = image.icc_transform("srgb", embedded=True, intent="relative", depth=16)
+    if image.format != "ushort" or not 1 <= image.bands <= 4:
+        kind = f"{image.bands} samples a pixel of the kind {image.format} {image.interpretation}"
+        raise ImageError(f"{kind} are not read, only grey and RGB of 8 and 16 bit")
+    raw = image.write_to_memory()
+    return np.frombuffer(raw, dtype=np.uint16).reshape(image.height, image.width, image.bands)
+
+
+def grey_in_srgb(grey: NDArray[np.uint16], icc: bytes) -> NDArray[np.uint16]:
+    """Grey ``[H, W, 1]`` of a profile as RGB ``[H, W, 3]`` of sRGB, uint16.
+
+    Raises:
+        ImageError: when the profile is broken.
+    """
+    vips = _vips()
+    image = vips.Image.new_from_array(grey, interpretation="grey16").copy()
+    image.set_type(vips.GValue.blob_type, _FIELDS["icc"], icc)
+    try:
+        colour = image.icc_transform("srgb", embedded=True, intent="relative", depth=16)
+        return np.asarray(colour.numpy(), dtype=np.uint16)
+    except vips.Error as error:
+        raise ImageError(f"the colour profile is broken: {_first_line(error)}") from error
+
+
+def encode_deep_avif(picture: Picture, quality: int) -> bytes:
+    """A 16-bit picture as the bytes of an AVIF file, of as many bits as it had, at most 12.
 
     Raises:
         ImageError: when libvips cannot write it.
     """
     vips = _vips()
-    samples = np.ascontiguousarray(picture.samples)
-    if format == "TIFF" and picture.channels == 2:  # few programs read grey with alpha there
-        samples = np.ascontiguousarray(samples[:, :, [0, 0, 0, 1]])
+    bits = picture.bits or _AVIF_BITS
+    peak = (1 << bits) - 1
+    levels = (picture.samples.astype(np.uint32) * peak + 32_767) // 65_535
+    samples = np.ascontiguousarray((levels << (16 - bits)).astype(np.uint16))
     height, width, bands = samples.shape
     image = vips.Image.new_from_memory(samples.data, width, height, bands, "ushort")
     image = image.copy(interpretation="grey16" if bands < 3 else "rgb16")
     metadata = picture.metadata
-    blocks = {
-        "icc-profile-data": metadata.icc,
-        "exif-data": metadata.exif,
-        "xmp-data": metadata.xmp,
-    }
-    for name, block in blocks.items():
-        if block is not None:
-            image.set_type(vips.GValue.blob_type, name, block)
-    if metadata.dpi is not None:
-        horizontal, vertical = (dots * _DOTS_PER_MM for dots in metadata.dpi)
-        image = image.copy(xres=horizontal, yres=vertical)
-    options: dict[str, Any] = (
-        {"compression": 3, "filter": "up"}
-        if format == "PNG"
-        else {"compression": "deflate", "predictor": "horizontal"}
-    )
+    blocks = {"icc": metadata.icc, "exif": metadata.exif, "xmp": metadata.xmp}
+    kept = {name: block for name, block in blocks.items() if block is not None}
+    for name, block in kept.items():
+        image.set_type(vips.GValue.blob_type, _FIELDS[name], block)
     try:
-        return bytes(image.write_to_buffer(".png" if format == "PNG" else ".tif", **options))
+        content = image.write_to_buffer(
+            ".avif",
+            compression="av1",
+            Q=quality,
+            bitdepth=bits,
+            subsample_mode="off",
+            keep="|".join(kept) or "none",
+        )
     except vips.Error as error:
-        raise ImageError(f"cannot be written as {format}: {_first_line(error)}") from error
+        raise ImageError(f"cannot be written as AVIF: {_first_line(error)}") from error
+    return bytes(content)
 
 
 def _upright(samples: NDArray[np.uint16], orientation: int) -> NDArray[np.uint16]:

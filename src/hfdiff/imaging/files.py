@@ -4,31 +4,29 @@ Pillow does 8 bits a sample. 16-bit colour, which Pillow would open as 8 bit wit
 recognised in the header and goes through libvips (`hfdiff.imaging.deep`).
 """
 
-import contextlib
 import io
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from hfdiff.core.errors import ImageError, SettingsError
 from hfdiff.core.files import replacing
-from hfdiff.imaging.deep import DEEP_FORMATS, encode_deep, read_deep
+from hfdiff.imaging.decode import bits_of, notes_on, opened, samples_of
+from hfdiff.imaging.deep import encode_deep_avif, grey_in_srgb, read_deep
 from hfdiff.imaging.metadata import (
     DAMAGE,
-    has_blocks,
     metadata_of,
     metadata_options,
     orientation_of,
-    upright,
     with_size,
 )
 from hfdiff.imaging.picture import Picture, in_8_bit
+from hfdiff.imaging.png import PngWriter
+from hfdiff.imaging.profiles import fits, in_srgb
+from hfdiff.imaging.tiff import TiffWriter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +59,11 @@ FORMATS: dict[str, Format] = {
     "BMP": Format(suffixes=(".bmp",), writable=False),
     "GIF": Format(suffixes=(".gif",), writable=False),
     "AVIF": Format(suffixes=(".avif",), side_limit=32_768),
+    "HEIF": Format(suffixes=(".heic", ".heif", ".hif"), writable=False),
 }
 PICTURE_SUFFIXES = frozenset(suffix for kind in FORMATS.values() for suffix in kind.suffixes)
 _SAME = {"MPO": "JPEG"}  # a JPEG with further pictures behind it: the first is taken
-_DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
-_GREY_STEPS = {"L;2": 85, "L;4": 17}
-_JPEG_QUALITY = 95
+_QUALITY = 95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +74,19 @@ class Header:
         format: A key of FORMATS.
         width, height: In pixels.
         has_alpha: Whether there is transparency.
-        is_deep: Whether a sample has more than 8 bits.
+        bits: Of a sample, 8 or more.
     """
 
     format: str
     width: int
     height: int
     has_alpha: bool
-    is_deep: bool = False
+    bits: int = 8
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether a sample has more than 8 bits."""
+        return self.bits > 8
 
 
 def format_named(name: str) -> str:
@@ -107,7 +109,7 @@ def read_header(source: Path | IO[bytes]) -> Header:
     Raises:
         ImageError: when it is no picture that hfdiff reads.
     """
-    with _opened(source) as image:
+    with opened(source, list(FORMATS)) as image:
         width, height = image.size
         if image.format != "TIFF" and orientation_of(image) >= 5:  # Pillow turns TIFF by itself
             width, height = height, width
@@ -116,7 +118,7 @@ def read_header(source: Path | IO[bytes]) -> Header:
             width=width,
             height=height,
             has_alpha=image.has_transparency_data,
-            is_deep=_is_deep(image),
+            bits=bits_of(image, source),
         )
 
 
@@ -126,14 +128,20 @@ def read_picture(source: Path | IO[bytes]) -> Picture:
     Raises:
         ImageError: one sentence for files that are no picture, broken, or too large.
     """
-    with _opened(source) as image:
-        notes = _notes_on(image)
-        samples = read_deep(source, orientation_of(image)) if _is_deep(image) else _samples(image)
-        metadata = metadata_of(image)
+    with opened(source, list(FORMATS)) as image:
+        notes, bits = notes_on(image), bits_of(image, source)
         kind = _format_of(image)
-        lossless = kind in ("PNG", "TIFF", "BMP", "GIF")
+        deep = bits > 8
+        orientation = 1 if kind == "AVIF" else orientation_of(image)  # libvips turns AVIF itself
+        samples = read_deep(source, orientation, bits) if deep else samples_of(image)
+        metadata, more = metadata_of(image)
         return Picture(
-            samples=samples, format=kind, lossless=lossless, metadata=metadata, notes=notes
+            samples=samples,
+            format=kind,
+            lossless=kind in ("PNG", "TIFF", "BMP", "GIF"),
+            metadata=metadata,
+            notes=(*notes, *more),
+            bits=bits if 8 < bits < 16 else None,
         )
 
 
@@ -153,15 +161,14 @@ def encode_picture(picture: Picture, format: str, *, quality: int | None = None)
         raise ImageError(f"{format} cannot hold the picture's transparency")
     metadata = with_size(picture.metadata, picture.width, picture.height)
     picture = replace(picture, metadata=metadata)
-    if picture.samples.dtype == np.uint16 and format in DEEP_FORMATS:
-        return encode_deep(picture, format)
-    samples = in_8_bit(picture.samples)
     stream = io.BytesIO()
     try:
-        image = Image.fromarray(samples[:, :, 0] if picture.channels == 1 else samples)
-        if not FORMATS[format].grey and picture.channels < 3:
-            image = image.convert("RGBA" if picture.has_alpha else "RGB")
-        image.save(stream, format=format, **_save_options(picture, format, quality))
+        if format == "TIFF" or (format == "PNG" and picture.samples.dtype == np.uint16):
+            _write_rows(picture, stream, format)
+        elif format == "AVIF" and picture.samples.dtype == np.uint16:
+            return encode_deep_avif(picture, quality or _QUALITY)
+        else:
+            _save(picture, stream, format, quality)
     except DAMAGE as error:
         raise ImageError(f"cannot be written as {format}: {error}") from error
     return stream.getvalue()
@@ -202,88 +209,30 @@ def check_holds(format: str, width: int, height: int) -> None:  # noqa: A002
         )
 
 
-@contextlib.contextmanager
-def _opened(source: Path | IO[bytes]) -> Iterator[Image.Image]:
-    with warnings.catch_warnings():
-        # Pictures between Pillow's warning size and its refusal (179 megapixels) are welcome, and
-        # what it has to say about odd EXIF blocks helps nobody.
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        try:
-            Image.init()  # all plugins, so that naming formats finds them
-            image = Image.open(source, formats=list(FORMATS))
-        except UnidentifiedImageError as error:
-            raise ImageError("not a picture in a format that hfdiff reads") from error
-        except Image.DecompressionBombError as error:
-            raise ImageError(
-                f"the picture claims more pixels than is safe to decode: {error}"
-            ) from error
-        except DAMAGE as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ImageError(f"cannot be read: {reason}") from error
-        with image:
-            yield image
-
-
-def _is_deep(image: Image.Image) -> bool:
-    return image.mode in _DEEP_MODES or _bits(image) > 8
-
-
-def _samples(image: Image.Image) -> NDArray[np.uint8]:
-    """Decoded, upright ``[H, W, C]`` uint8."""
-    _mend_transparency(image)
-    try:
-        image.load()
-    except DAMAGE as error:
-        raise ImageError(f"the picture is broken: {error}") from error
-    samples = np.asarray(plain_mode(upright(image)))
-    return samples[:, :, None] if samples.ndim == 2 else samples
-
-
 def _format_of(image: Image.Image) -> str:
     kind = image.format or ""
     return _SAME.get(kind, kind)
 
 
-def _bits(image: Image.Image) -> int:
-    """Bits of a sample as the file has them; Pillow's mode does not tell for 16-bit colour."""
-    if image.format == "PNG":
-        # The raw mode in the decoder's tile is the file's own: "RGB;16B" for 16-bit colour.
-        return 16 if any(str(tile[3]).endswith("16B") for tile in getattr(image, "tile", ())) else 8
-    if image.format == "TIFF":
-        depths: Any = getattr(image, "tag_v2", {}).get(258, (1,))
-        return int(max(depths))
-    return 8
+def _write_rows(picture: Picture, stream: IO[bytes], format: str) -> None:  # noqa: A002
+    deep = picture.samples.dtype == np.uint16
+    if format == "TIFF" and deep and picture.channels == 2:  # few programs read it, Pillow neither
+        picture = _coloured(picture)
+    samples = picture.samples if deep else in_8_bit(picture.samples)
+    height, width, channels = samples.shape
+    kind = PngWriter if format == "PNG" else TiffWriter
+    writer = kind(stream, (height, width, channels), samples.dtype, picture.metadata)
+    writer.write(samples)
+    writer.close()
 
 
-def _notes_on(image: Image.Image) -> tuple[str, ...]:
-    notes = []
-    if image.format != "MPO" and (frames := _frames(image)) > 1:
-        notes.append(f"first of {frames} frames or pages")
-    if image.mode == "CMYK":
-        notes.append("CMYK converted to RGB")
-    return tuple(notes)
-
-
-def _frames(image: Image.Image) -> int:
-    try:
-        return int(getattr(image, "n_frames", 1))
-    except DAMAGE:  # a later frame is broken; the first is all that is wanted
-        return 1
-
-
-def _mend_transparency(image: Image.Image) -> None:
-    """Pillow widens grey of 2 or 4 bits to 8, but not the grey that means transparent."""
-    raw = str(image.tile[0][3]) if image.format == "PNG" and image.tile else ""  # type: ignore[attr-defined]
-    if raw in _GREY_STEPS and isinstance(image.info.get("transparency"), int):
-        image.info["transparency"] *= _GREY_STEPS[raw]
-
-
-def plain_mode(image: Image.Image) -> Image.Image:
-    """The image in one of the modes L, LA, RGB and RGBA that says everything it says."""
-    transparent = image.has_transparency_data
-    if image.mode in ("1", "L", "LA"):
-        return image.convert("LA" if transparent else "L")
-    return image.convert("RGBA" if transparent else "RGB")
+def _save(picture: Picture, stream: IO[bytes], format: str, quality: int | None) -> None:  # noqa: A002
+    picture = replace(picture, samples=in_8_bit(picture.samples))
+    if not FORMATS[format].grey and picture.channels < 3:
+        picture = _coloured(picture)
+    samples = picture.samples
+    image = Image.fromarray(samples[:, :, 0] if picture.channels == 1 else samples)
+    image.save(stream, format=format, **_save_options(picture, format, quality))
 
 
 def _save_options(picture: Picture, format: str, quality: int | None) -> dict[str, Any]:  # noqa: A002
@@ -292,14 +241,24 @@ def _save_options(picture: Picture, format: str, quality: int | None) -> dict[st
         case "PNG":
             options["compress_level"] = 3
         case "JPEG":
-            options |= {"quality": quality or _JPEG_QUALITY, "subsampling": 0}
+            options |= {"quality": quality or _QUALITY, "subsampling": 0}
         case "WEBP":
             lossless = quality is None and picture.lossless
-            options |= {"lossless": lossless, "quality": quality or _JPEG_QUALITY}
+            options |= {"lossless": lossless, "quality": quality or _QUALITY}
         case "AVIF":
             subsampling = "4:0:0" if picture.channels == 1 else "4:4:4"
-            options |= {"quality": quality or _JPEG_QUALITY, "subsampling": subsampling}
-        case "TIFF":
-            # Pillow cannot compress and write blocks inside EXIF at once; data before size.
-            options["compression"] = "raw" if has_blocks(picture.metadata) else "tiff_deflate"
+            options |= {"quality": quality or _QUALITY, "subsampling": subsampling}
     return options
+
+
+def _coloured(picture: Picture) -> Picture:
+    """Grey as RGB, for formats that know no grey; a profile of grey would not describe it."""
+    grey, alpha, metadata = picture.samples[:, :, :1], picture.samples[:, :, 1:], picture.metadata
+    colour = np.repeat(grey, 3, 2)
+    if fits(metadata.icc, "L"):
+        if grey.dtype == np.uint16:
+            colour = grey_in_srgb(grey.astype(np.uint16), metadata.icc)
+        else:
+            colour = np.asarray(in_srgb(Image.fromarray(grey[:, :, 0]), metadata.icc))
+        metadata = replace(metadata, icc=None)
+    return replace(picture, samples=np.concatenate((colour, alpha), 2), metadata=metadata)

@@ -3,14 +3,15 @@
 A damaged block never stops a picture; it is left behind.
 """
 
-import re
 import struct
 from dataclasses import replace
 from typing import Any
 
 from PIL import ExifTags, Image, PngImagePlugin
 
+from hfdiff.imaging import profiles
 from hfdiff.imaging.picture import Metadata
+from hfdiff.imaging.xmp import without_lost_parts, xmp_with_size
 
 # What Pillow raises on damaged content, found by trying: each format has its own ways.
 DAMAGE = (
@@ -24,9 +25,10 @@ DAMAGE = (
     RuntimeError,
     EOFError,
     struct.error,
+    Warning,  # where a user turned those of Pillow into errors
 )
 _THUMBNAIL = ExifTags.IFD.IFD1
-_DESCRIPTIVE = frozenset(
+DESCRIPTIVE = frozenset(
     {
         ExifTags.Base.ImageDescription,
         ExifTags.Base.Make,
@@ -46,7 +48,7 @@ _DESCRIPTIVE = frozenset(
         ExifTags.IFD.GPSInfo,
     }
 )
-_BLOCKS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+BLOCKS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 _UPRIGHT: dict[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -56,8 +58,10 @@ _UPRIGHT: dict[int, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>))[0-9]")
-_TIFF_XMP = 700
+IPTC_TEXT = "Raw profile type iptc"  # the name that most programs give it in PNG
+_TIFF_IPTC = 33723
+_JPEG_IPTC = 0x0404  # among the resources of Photoshop
+_JPEG_LIMIT = 65_533
 _SIZES = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength)
 _PIXEL_SIZES = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
 
@@ -80,21 +84,26 @@ def upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def metadata_of(image: Image.Image) -> Metadata:
-    """What belongs to the samples of a decoded image once they are upright RGB or grey."""
-    xmp = image.info.get("xmp")
-    # Profiles of CMYK and Lab do not describe the RGB that was made of them.
-    icc = None if image.mode in ("CMYK", "LAB") else image.info.get("icc_profile")
-    return Metadata(
-        icc=icc or None,
-        exif=_descriptive_exif(image),
-        xmp=_XMP_ORIENTATION.sub(rb"\g<1>1", xmp) if isinstance(xmp, bytes) else None,
-        dpi=_dpi(image),
-    )
+def metadata_of(image: Image.Image) -> tuple[Metadata, tuple[str, ...]]:
+    """What belongs to the samples of a decoded image once they are upright RGB or grey.
+
+    Returns:
+        It, and notes on what was left behind.
+    """
+    exif, lost = _descriptive_exif(image)
+    xmp, lost_xmp = _xmp(image)
+    icc, notes = _profile(image)
+    lost = [*lost, *lost_xmp, *_lost_parts(image)]
+    if lost:
+        notes.append(f"left out: {', '.join(dict.fromkeys(lost))}")
+    metadata = Metadata(icc=icc, exif=exif, xmp=xmp, iptc=_iptc(image), dpi=_dpi(image))
+    return metadata, tuple(notes)
 
 
 def with_size(metadata: Metadata, width: int, height: int) -> Metadata:
     """Metadata whose statements of the picture's size, where there are any, are right again."""
+    if metadata.xmp is not None:
+        metadata = replace(metadata, xmp=xmp_with_size(metadata.xmp, width, height))
     if metadata.exif is None:
         return metadata
     try:
@@ -111,26 +120,46 @@ def with_size(metadata: Metadata, width: int, height: int) -> Metadata:
 
 def metadata_options(metadata: Metadata, format: str) -> dict[str, Any]:  # noqa: A002
     """Arguments of Pillow's ``save`` that write metadata into a format, as far as it holds them."""
-    exif, xmp = metadata.exif, metadata.xmp
-    options: dict[str, Any] = {"icc_profile": metadata.icc, "exif": exif}
-    if format in ("PNG", "JPEG", "TIFF"):
+    options: dict[str, Any] = {"icc_profile": metadata.icc, "exif": metadata.exif}
+    if format in ("PNG", "JPEG"):
         options["dpi"] = metadata.dpi
-    match format:
-        case "PNG" if xmp is not None:
-            options["pnginfo"] = PngImagePlugin.PngInfo()
-            options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode(errors="replace"))
-        case "TIFF" if xmp is not None:
-            options["exif"] = _loaded(exif)
-            options["exif"][_TIFF_XMP] = xmp
-        case _:
-            options["xmp"] = xmp
+    if format == "PNG":
+        options["pnginfo"] = _texts(metadata)
+    else:
+        options["xmp"] = metadata.xmp
+    if format == "JPEG" and metadata.iptc is not None:
+        options["extra"] = _segment(metadata.iptc)
     return {key: value for key, value in options.items() if value is not None}
 
 
-def has_blocks(metadata: Metadata) -> bool:
-    """Whether EXIF holds blocks of its own, as every camera writes them."""
-    exif = _loaded(metadata.exif)
-    return any(block in exif for block in _BLOCKS)
+def iptc_as_text(iptc: bytes) -> str:
+    """IPTC as PNG holds it: digits, within a resource of Photoshop."""
+    content = _in_photoshop(iptc)
+    digits = content.hex()
+    lines = [digits[start : start + 72] for start in range(0, len(digits), 72)]
+    return "\n".join(("", "iptc", f"{len(content):8}", *lines, ""))
+
+
+def _texts(metadata: Metadata) -> PngImagePlugin.PngInfo:
+    texts = PngImagePlugin.PngInfo()
+    if metadata.xmp is not None:
+        texts.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode(errors="replace"))
+    if metadata.iptc is not None:
+        texts.add_text(IPTC_TEXT, iptc_as_text(metadata.iptc), zip=True)
+    return texts
+
+
+def _segment(iptc: bytes) -> bytes:
+    """IPTC as a segment of a JPEG file."""
+    content = b"Photoshop 3.0\0" + _in_photoshop(iptc)
+    if len(content) > _JPEG_LIMIT:
+        raise ValueError("IPTC data is too long")
+    return b"\xff\xed" + struct.pack(">H", len(content) + 2) + content
+
+
+def _in_photoshop(iptc: bytes) -> bytes:
+    head = struct.pack(">4sHHI", b"8BIM", _JPEG_IPTC, 0, len(iptc))
+    return head + iptc + bytes(len(iptc) % 2)
 
 
 def _loaded(exif_bytes: bytes | None) -> Image.Exif:
@@ -139,18 +168,87 @@ def _loaded(exif_bytes: bytes | None) -> Image.Exif:
     return exif
 
 
-def _descriptive_exif(image: Image.Image) -> bytes | None:
-    """EXIF without orientation and thumbnail; None where there is none or it is damaged."""
+def _descriptive_exif(image: Image.Image) -> tuple[bytes | None, list[str]]:
+    """EXIF without orientation and thumbnail, None where there is none; and what was left out."""
     try:
         exif = image.getexif()
         exif.pop(ExifTags.Base.Orientation, None)
+        lost = []
         if image.format == "TIFF":  # there EXIF shares its list with how the samples are stored
-            for tag in [tag for tag in exif if tag not in _DESCRIPTIVE]:
+            for tag in [tag for tag in exif if tag not in DESCRIPTIVE]:
                 del exif[tag]
+        elif exif.get_ifd(_THUMBNAIL):
+            lost.append("thumbnail")
         exif._ifds.pop(_THUMBNAIL, None)
-        return exif.tobytes() if len(exif) else None
+        return (exif.tobytes() if len(exif) else None), lost
+    except DAMAGE:
+        return None, ["damaged EXIF"]
+
+
+def _xmp(image: Image.Image) -> tuple[bytes | None, tuple[str, ...]]:
+    xmp = image.info.get("xmp")
+    if not isinstance(xmp, bytes):
+        return None, ()
+    packet, lost = without_lost_parts(xmp)
+    return packet, lost if packet is not None else ("damaged XMP",)
+
+
+def _profile(image: Image.Image) -> tuple[bytes | None, list[str]]:
+    """The profile that the samples keep; those of inks and Lab do not describe what was made."""
+    icc = image.info.get("icc_profile")
+    if not isinstance(icc, bytes) or not icc or image.mode in ("CMYK", "LAB"):
+        return None, []
+    name = profiles.name_of(icc)
+    if name is None:
+        return None, ["the colour profile is broken: taken as sRGB"]
+    return icc, [] if profiles.is_srgb(name) else [f"colours stay in their profile, {name}"]
+
+
+def _lost_parts(image: Image.Image) -> list[str]:
+    """What a file has beside its picture and the output will not have."""
+    lost = []
+    if image.format == "MPO":
+        count = int(getattr(image, "n_frames", 2)) - 1
+        lost.append("1 further picture" if count == 1 else f"{count} further pictures")
+    segments = getattr(image, "applist", ())
+    chunks = getattr(image, "private_chunks", ())
+    in_jpeg = any(name == "APP11" and b"c2pa" in content for name, content in segments)
+    if in_jpeg or any(name == b"caBX" for name, *_ in chunks):
+        lost.append("C2PA manifest")
+    return lost
+
+
+def _iptc(image: Image.Image) -> bytes | None:
+    """The IPTC records, as each format keeps them."""
+    try:
+        found = _iptc_block(image)
+        if found is None or not found.startswith(b"8BIM"):
+            return found or None
+        name = found[6] + 1  # a text behind its length, of an even length together
+        start = 6 + name + name % 2
+        length = int.from_bytes(found[start : start + 4])
+        return found[start + 4 : start + 4 + length] or None
     except DAMAGE:
         return None
+
+
+def _iptc_block(image: Image.Image) -> bytes | None:
+    found: Any = None
+    match image.format:
+        case "JPEG" | "MPO":
+            found = image.info.get("photoshop", {}).get(_JPEG_IPTC)
+        case "TIFF":
+            tags = image.tag_v2  # type: ignore[attr-defined]
+            found = tags.get(_TIFF_IPTC)
+            if isinstance(found, tuple) and isinstance(found[0], int):
+                order = "<" if tags.prefix == b"II" else ">"  # Photoshop calls them numbers
+                found = struct.pack(f"{order}{len(found)}I", *found)
+        case "PNG":
+            lines = image.info.get(IPTC_TEXT, "").split("\n", 3)
+            found = bytes.fromhex(lines[3]) if len(lines) == 4 else None
+    if isinstance(found, tuple):
+        found = found[0]
+    return found if isinstance(found, bytes) else None
 
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hfdiff.core.errors import ImageError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hfdiff.imaging.pixels import Samples
+
+_DTYPES = (np.uint8, np.uint16, np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +26,14 @@ class Metadata:
         icc: ICC profile; it always stays with its samples.
         exif: EXIF block without orientation (already applied) and thumbnail.
         xmp: XMP packet.
+        iptc: IPTC records.
         dpi: Dots per inch, horizontal and vertical.
     """
 
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    iptc: bytes | None = None
     dpi: tuple[float, float] | None = None
 
 
@@ -42,6 +48,10 @@ class Picture:
         lossless: Whether that format, as used, lost nothing.
         metadata: ICC, EXIF and the like.
         notes: Sentences about what was changed in reading, for the report.
+        bits: Of a sample in the file, where 16 hold fewer: 10 or 12 of AVIF; None: all.
+
+    Raises:
+        ImageError: for samples of another shape or type, or for none at all.
     """
 
     samples: "Samples"
@@ -49,6 +59,16 @@ class Picture:
     lossless: bool = True
     metadata: Metadata = field(default_factory=Metadata)
     notes: tuple[str, ...] = ()
+    bits: int | None = None
+
+    def __post_init__(self) -> None:
+        shape, dtype = list(self.samples.shape), self.samples.dtype
+        if dtype not in _DTYPES:
+            raise ImageError(f"samples must be uint8, uint16 or float32, got {dtype}")
+        if len(shape) != 3 or not 1 <= shape[2] <= 4:
+            raise ImageError(f"samples must have the shape [H, W, 1..4], got {shape}")
+        if 0 in shape:
+            raise ImageError(f"a picture has at least one pixel, got {shape[1]}x{shape[0]}")
 
     @property
     def height(self) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hfdiff.core.checks import expect_image
 from hfdiff.core.errors import ImageError
-from hfdiff.imaging.files import plain_mode
+from hfdiff.imaging.decode import plain_mode
 from hfdiff.imaging.picture import Picture
 
 ImageLike = TypeVar("ImageLike", Image.Image, NDArray[Any], Tensor)

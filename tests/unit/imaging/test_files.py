@@ -159,7 +159,7 @@ def test_16_bits_are_read_whole(stream, wanted):
 def test_float_samples_are_refused():
     stream = saved(Image.fromarray(np.full((5, 6), 0.5, np.float32)), "TIFF")
 
-    with pytest.raises(ImageError, match="samples of the kind float"):
+    with pytest.raises(ImageError, match="1 samples a pixel of the kind float b-w are not read"):
         read_picture(stream)
 
 
@@ -298,19 +298,20 @@ def test_of_several_frames_the_first_is_taken_and_it_is_said(kind):
 
     picture = read_picture(saved(first, kind, save_all=True, append_images=[second]))
 
-    assert picture.notes == ("first of 2 frames or pages",)
+    assert picture.notes[0] == "first of 2 frames or pages"
     assert picture.samples.shape[:2] == (7, 9)
     assert picture.samples[3, 4, 0] > 190
     assert picture.samples[3, 4, 2] < 20
 
 
-def test_a_multi_picture_jpeg_is_a_jpeg_without_a_note():
+def test_a_multi_picture_jpeg_is_a_jpeg_that_loses_its_further_pictures_and_it_is_said():
     two = saved(image("RGB"), "MPO", save_all=True, append_images=[image("L")])
 
     picture = read_picture(two)
 
     assert picture.format == "JPEG"
-    assert picture.notes == ()
+    assert picture.notes == ("left out: 1 further picture",)
+    assert Image.open(io.BytesIO(encode_picture(picture, "JPEG"))).format == "JPEG"
 
 
 def test_the_content_decides_not_the_name(tmp_path):

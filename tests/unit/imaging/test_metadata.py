@@ -1,18 +1,29 @@
 """What travels with the samples: profile, EXIF, XMP, dots per inch; and what must not."""
 
 import io
+import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import pyvips
+import tifffile
 from PIL import ExifTags, Image, ImageCms
 
 from hfdiff.core.errors import ImageError
+from hfdiff.imaging import tiff
 from hfdiff.imaging.files import encode_picture, read_picture
 from hfdiff.imaging.picture import Metadata, Picture
+from hfdiff.imaging.png import PngWriter
+from hfdiff.imaging.tiff import TiffWriter
 
 SAMPLES = np.random.default_rng(0).integers(0, 256, (8, 10, 3), dtype=np.uint8)
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><t tiff:Orientation="6" dc:title="bee"/></x:xmpmeta>'
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"'
+    b' xmlns:dc="http://purl.org/dc/elements/1.1/">'
+    b'<t tiff:Orientation="6" dc:title="bee"/></x:xmpmeta>'
+)
 DATE, EXPOSURE, THUMBNAIL = "2024:07:01 12:00:00", 0x829A, b"\xff\xd8 a small picture \xff\xd9"
 WRITABLE = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF")
 
@@ -156,3 +167,131 @@ def test_a_block_too_large_for_a_format_is_one_sentence():
     assert len(encode_picture(picture, "PNG")) > 0
     with pytest.raises(ImageError, match="cannot be written as JPEG: EXIF data is too long"):
         encode_picture(picture, "JPEG")
+
+
+IPTC = b"\x1c\x02\x05\x00\x03bee\x1c\x02\x19\x00\x04wild"  # title and a keyword
+
+
+def jpeg_segment(iptc):
+    block = struct.pack(">4sHHI", b"8BIM", 0x0404, 0, len(iptc)) + iptc + bytes(len(iptc) % 2)
+    content = b"Photoshop 3.0\x00" + block
+    return b"\xff\xed" + struct.pack(">H", len(content) + 2) + content
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_every_block_travels_through_both_depths(kind, dtype):
+    """users 6.1.2: date, maker, exposure, place, XMP, IPTC, profile, resolution."""
+    metadata = replace(photograph().metadata, iptc=IPTC)
+    picture = Picture(samples=SAMPLES.astype(dtype), metadata=metadata)
+
+    again, image = rewritten(picture, kind)
+
+    assert again.samples.dtype == dtype
+    assert np.array_equal(again.samples, picture.samples)
+    exif = image.getexif()
+    assert exif[ExifTags.Base.Make] == "Camera works"
+    assert exif.get_ifd(ExifTags.IFD.Exif)[0x927C] == b"maker's own"
+    assert tuple(exif.get_ifd(ExifTags.IFD.Exif)[EXPOSURE]) == (1, 250)
+    assert exif.get_ifd(ExifTags.IFD.GPSInfo)[2] == (52.0, 31.0, 12.0)
+    assert again.metadata.xmp == metadata.xmp
+    assert again.metadata.iptc == IPTC
+    assert again.metadata.icc == ICC
+    assert again.metadata.dpi == pytest.approx((300, 300), abs=0.1)
+
+
+@pytest.mark.parametrize("iptc", [IPTC, IPTC + b"\x00"], ids=["even", "odd"])
+def test_iptc_travels_from_jpeg_into_jpeg_png_and_tiff(iptc):
+    stream = io.BytesIO()
+    Image.fromarray(SAMPLES).save(stream, "JPEG", extra=jpeg_segment(iptc))
+    picture = read_picture(stream)
+
+    assert picture.metadata.iptc == iptc
+    for kind in ("JPEG", "PNG", "TIFF"):
+        again, _ = rewritten(picture, kind)
+        assert again.metadata.iptc == iptc
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "AVIF"])
+def test_a_16_bit_picture_without_metadata_gets_none(kind):
+    """libvips would add an EXIF block and 25.4 dots per inch."""
+    again, image = rewritten(Picture(samples=SAMPLES.astype(np.uint16)), kind)
+
+    assert again.metadata == Metadata()
+    assert "exif" not in image.info
+    assert not image.info.get("dpi") or kind == "TIFF"  # where Pillow makes one up
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("writer", [PngWriter, TiffWriter])
+def test_rows_may_come_in_any_portions(writer, dtype, channels):
+    """Another decoder reads what was written, and the bytes do not depend on the portions."""
+    rng = np.random.default_rng(3)
+    samples = rng.integers(0, np.iinfo(dtype).max, (61, 1300, channels), dtype, endpoint=True)
+    files = []
+    for portion in (61, 1, 7):
+        stream = io.BytesIO()
+        rows = writer(stream, samples.shape, samples.dtype, Metadata(dpi=(72.0, 72.0)))
+        for top in range(0, 61, portion):
+            rows.write(samples[top : top + portion])
+        rows.close()
+        files.append(stream.getvalue())
+
+    if writer is PngWriter:
+        decoded = pyvips.Image.new_from_buffer(files[0], "").numpy()
+    else:
+        decoded = tifffile.imread(io.BytesIO(files[0]))
+        assert len({*files}) == 1
+    assert np.array_equal(decoded.reshape(samples.shape), samples)
+    for file in files[1:]:
+        assert np.array_equal(pyvips.Image.new_from_buffer(file, "").numpy(), decoded)
+
+
+def test_a_tiff_too_large_for_32_bits_is_written_with_64(monkeypatch):
+    monkeypatch.setattr(tiff, "_CLASSIC_LIMIT", 1000)
+    samples = np.random.default_rng(3).integers(0, 256, (61, 1300, 3), np.uint8)
+    picture = Picture(samples=samples, metadata=photograph().metadata)
+
+    content = encode_picture(picture, "TIFF")
+
+    assert content[:4] == b"II\x2b\x00"
+    again = read_picture(io.BytesIO(content))
+    assert np.array_equal(again.samples, samples)
+    assert np.array_equal(tifffile.imread(io.BytesIO(content)), samples)
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.getexif().get_ifd(ExifTags.IFD.Exif)[0x9003] == DATE
+
+
+def test_a_jpegs_exif_cannot_tell_where_the_samples_of_a_tiff_are():
+    exif = Image.Exif()
+    exif[273] = 5  # strip offsets
+    exif[ExifTags.Base.DateTime] = DATE
+    picture = Picture(samples=SAMPLES, metadata=Metadata(exif=exif.tobytes()))
+
+    again, image = rewritten(picture, "TIFF")
+
+    assert np.array_equal(again.samples, SAMPLES)
+    assert image.getexif()[ExifTags.Base.DateTime] == DATE
+
+
+def test_sizes_in_xmp_become_those_of_the_output():
+    packet = XMP.replace(b"<t ", b'<t exif:PixelXDimension="5" tiff:ImageLength="4" ').replace(
+        b" xmlns:tiff", b' xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:tiff'
+    )
+
+    again, _ = rewritten(Picture(samples=SAMPLES, metadata=Metadata(xmp=packet)), "JPEG")
+
+    assert b'exif:PixelXDimension="10" tiff:ImageLength="8"' in again.metadata.xmp
+
+
+def test_a_thumbnail_is_said_to_be_left_out():
+    first = struct.pack(
+        "<HHHIII", 1, ExifTags.Base.Make, 2, 3, int.from_bytes(b"me\0", "little"), 26
+    )
+    second = struct.pack("<HHHIIHHIII", 2, 0x0201, 4, 1, 56, 0x0202, 4, 1, len(THUMBNAIL), 0)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + first + second + THUMBNAIL
+    stream = io.BytesIO()
+    Image.fromarray(SAMPLES).save(stream, "JPEG", exif=exif)
+
+    assert read_picture(stream).notes == ("left out: thumbnail",)
