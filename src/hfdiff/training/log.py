@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hfdiff.core.files import replacing
+from hfdiff.training.board import Board
 
 _log = logging.getLogger(__name__)
 _HEAD = ("step", "name", "value")
@@ -21,10 +22,12 @@ class RunLog:
     Args:
         path: The CSV file.
         step: Steps already done; later rows belong to work that is done again.
+        board: Where values are shown as well.
     """
 
-    def __init__(self, path: Path, step: int) -> None:
+    def __init__(self, path: Path, step: int, board: Board | None = None) -> None:
         self._path = path
+        self._board = board
         kept = [row for row in read_log(path) if row[0] <= step] if path.exists() else []
         self._validated = {row[0] for row in kept if row[1].startswith("validation/")}
         with (
@@ -39,6 +42,13 @@ class RunLog:
         """Write values under their names."""
         with self._path.open("a", newline="", encoding="utf-8") as stream:
             csv.writer(stream).writerows(_texts((step, name, v) for name, v in values.items()))
+        if self._board is not None:
+            self._board.add(step, values)
+
+    def close(self) -> None:
+        """Write what is still held."""
+        if self._board is not None:
+            self._board.close()
 
     def say(self, step: int, steps: int, values: Mapping[str, float], left: str = "") -> None:
         """One stable line for people; ``left`` is the time that the rest will take."""

@@ -91,6 +91,7 @@ class RunSettings:
             at the end of a run in any case).
         keep: Checkpoints kept.
         validation_pictures: How many pictures are validated on; 0: all.
+        tensorboard: Write event files for TensorBoard, too, into ``tensorboard`` below ``out``.
     """
 
     data: DataSettings = field(default_factory=DataSettings)
@@ -110,6 +111,7 @@ class RunSettings:
     validate_every: int = 500
     keep: int = 2
     validation_pictures: int = 0
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         for name in ("iterations", "batch", "keep", "log_every"):
