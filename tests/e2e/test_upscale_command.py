@@ -75,7 +75,7 @@ def test_a_folder_is_mirrored_and_what_is_no_picture_is_counted(tmp_path):
     assert (tmp_path / "out" / "2024" / "#1,(x)&'y.jpg").exists()
     assert "failed: " in done.stderr.decode()
     assert "broken.png: not a picture in a format that hfdiff reads" in done.stderr.decode()
-    assert "1 files are no pictures" in done.stderr.decode()
+    assert "1 file is no picture: passed over" in done.stderr.decode()
 
 
 def test_not_recursive(tmp_path):
@@ -260,15 +260,63 @@ def test_what_does_not_go_with_a_stream_is_refused(tmp_path, arguments, code, me
     assert (done.stdout, (tmp_path / "a.png").read_bytes()) == (b"", content)
 
 
-def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path):
-    for number in range(40):
-        picture(tmp_path / "in" / f"{number:02}.png", width=300, height=300)
+def test_a_missing_input_fails_alone(tmp_path):
+    picture(tmp_path / "a.png")
+
+    done = run("upscale", "gone.png", "a.png", "-o", "out", cwd=tmp_path, expect=1)
+
+    assert "failed: gone.png: does not exist" in done.stderr.decode()
+    assert (tmp_path / "out" / "a.png").exists()
+
+
+def test_an_empty_folder_is_told_from_work_that_was_done(tmp_path):
+    done = run("upscale", tmp_path)
+
+    assert done.stderr.decode() == "nothing to do: no pictures there\n"
+
+
+def test_names_cannot_write_to_the_terminal(tmp_path):
+    picture(tmp_path / "in" / "a\n\x1b[31mfailed: b.png")
+    (tmp_path / "in" / "c\n.png").write_text("no picture")
+
+    done = run("upscale", "in", "-o", "out", cwd=tmp_path, expect=1)
+
+    assert len(done.stdout.decode().splitlines()) == 1
+    assert "in/a\\n\\x1b[31mfailed: b.png" in done.stdout.decode()
+    assert "failed: in/c\\n.png: " in done.stderr.decode()
+
+
+def test_a_terminal_that_knows_ascii_only_is_served(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    picture(tmp_path / "ü.png")
+
+    done = run("upscale", "ü.png", cwd=tmp_path)
+
+    assert done.stdout.startswith(b"\\xfc.png  40x30 -> ")
+    assert (tmp_path / "ü_x4.png").exists()
+
+
+def test_a_full_standard_output_is_one_sentence(tmp_path):
+    picture(tmp_path / "a.png")
+    with Path("/dev/full").open("wb") as full:
+        command = [str(HFDIFF), "upscale", "a.png", "-o", "-"]
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, cwd=tmp_path, check=False
+        )
+
+    assert (done.returncode, done.stderr) == (1, b"error: output: No space left on device\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path, number):
+    for index in range(40):
+        picture(tmp_path / "in" / f"{index:02}.png", width=300, height=300)
     command = [str(HFDIFF), "upscale", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     while not list((tmp_path / "out").glob("0*.png")):
         time.sleep(0.05)
 
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, error = process.communicate(timeout=30)
 
     assert process.returncode == 130
@@ -349,7 +397,9 @@ def test_alpha_forces_a_format_that_can_hold_it_and_says_so(tmp_path):
     ("arguments", "code", "message"),
     [
         (["upscale"], 2, "no input given"),
-        (["upscale", "nowhere.png"], 2, "input nowhere.png does not exist"),
+        (["upscale", "nowhere.png"], 1, "nowhere.png: does not exist"),
+        (["upscale", "a.png", "--suffix", "../x"], 2, "a suffix is a part of a name"),
+        (["upscale", "a.png", "-o", "y.xyz"], 2, "the name y.xyz tells no format"),
         (["upscale", "a.png", "--scale", "99"], 2, "scale must lie in 1..16"),
         (["upscale", "a.png", "--scale", "2", "--size", "9x9"], 2, "exclude each other"),
         (["upscale", "a.png", "--size", "big"], 2, "size is WIDTHxHEIGHT"),

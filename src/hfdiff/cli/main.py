@@ -88,12 +88,24 @@ def run() -> NoReturn:
             raise
         _complain(str(error), error.hint)
         sys.exit(exit_code(error))
+    except (OSError, MemoryError) as error:  # of the machine, not of hfdiff
+        if os.environ.get("HFDIFF_DEBUG"):
+            raise
+        _complain(_of_the_machine(error), None)
+        sys.exit(FAILED)
     except Exception as error:
         if os.environ.get("HFDIFF_DEBUG"):
             raise
         _complain(f"{type(error).__name__}: {error}", "hfdiff --debug COMMAND ... shows where")
         sys.exit(FAILED)
     sys.exit(0)
+
+
+def _of_the_machine(error: OSError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    where = "output" if error.filename is None else error.filename
+    return f"{where}: {error.strerror or error}"
 
 
 def _complain(message: str, hint: str | None) -> None:

@@ -1,10 +1,12 @@
 """``hfdiff upscale``: pictures and folders in, better ones out."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hfdiff.cli.interrupts import terminable
 from hfdiff.cli.upscale_report import Report
 from hfdiff.cli.upscale_stream import found_model, upscale_stream
 from hfdiff.core.errors import SettingsError
@@ -22,8 +24,13 @@ def upscale(
         list[str] | None, typer.Option("-i", "--input", hidden=True, help="As INPUT.")
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="File or folder; default: NAME_x4 beside the source."),
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="File or folder (ends in /); default: NAME_x4 beside the source.",
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -109,7 +116,8 @@ def upscale(
         batch=batch,
     )
     naming = Naming(
-        output=output,
+        output=None if output is None else Path(output),
+        is_folder=output is not None and output.endswith(("/", os.sep)),
         format=None if file_format == "auto" else format_named(file_format),
         suffix=suffix,
         overwrite=overwrite,
@@ -117,14 +125,15 @@ def upscale(
     )
     report = Report(as_json=as_json, quiet=quiet)
     load = {"model": model, "device": _device_name(device), "dtype": dtype}
-    if "-" in (*paths, str(output)):
-        if len(paths) > 1:
-            raise SettingsError(f"- stands for one picture, got {len(paths)} inputs")
-        if as_json or suffix is not None:
-            raise SettingsError(f"{'--json' if as_json else '--suffix'} does not go with -")
-        upscale_stream(paths[0], naming, options, load, quality)
-    else:
-        _upscale_files(paths, naming, options, load, quality, report)
+    with terminable():
+        if "-" in (*paths, output):
+            if len(paths) > 1:
+                raise SettingsError(f"- stands for one picture, got {len(paths)} inputs")
+            if as_json or suffix is not None:
+                raise SettingsError(f"{'--json' if as_json else '--suffix'} does not go with -")
+            upscale_stream(paths[0], naming, options, load, quality)
+        else:
+            _upscale_files(paths, naming, options, load, quality, report)
 
 
 def _upscale_files(
@@ -137,19 +146,22 @@ def _upscale_files(
 ) -> None:
     from hfdiff.model.model_file import describe
     from hfdiff.upscaling.plan import plan_work
-    from hfdiff.upscaling.run import run_plan
+    from hfdiff.upscaling.run import refused, run_plan
     from hfdiff.upscaling.upscaler import Upscaler
 
     load["model"] = found_model(load["model"])
     model_scale = describe(load["model"]).config.scale
     plan = plan_work(paths, naming, options, model_scale=model_scale)
-    upscaler = Upscaler.from_pretrained(**load)
-    upscaler.model.check_steps(options.steps)
-    report.begin(upscaler.summary(), plan)
+    if plan.jobs:
+        upscaler = Upscaler.from_pretrained(**load)
+        upscaler.model.check_steps(options.steps)
+        report.begin(upscaler.summary(), plan)
+        records = run_plan(plan, upscaler, options, quality=quality, on_progress=report.progress)
+    else:
+        report.begin("", plan)
+        records = refused(plan)
     try:
-        for record in run_plan(
-            plan, upscaler, options, quality=quality, on_progress=report.progress
-        ):
+        for record in records:
             report.add(record)
     except KeyboardInterrupt:
         report.end(interrupted=True)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from hfdiff.cli.shown import counted, shown
+
 if TYPE_CHECKING:
     from hfdiff.upscaling.names import Job
     from hfdiff.upscaling.plan import Plan
@@ -35,11 +37,14 @@ class Report:
         """Say what runs where, and show a bar where a person is looking."""
         if self._quiet or self._as_json:
             return
-        typer.echo(summary, err=True)
+        if summary:
+            _note(summary)
         if plan.ignored:
-            typer.echo(f"{plan.ignored} files are no pictures and were passed over", err=True)
+            ignored = counted(plan.ignored, "file is no picture", "files are no pictures")
+            _note(f"{ignored}: passed over")
         if plan.earlier:
-            typer.echo(f"{plan.earlier} outputs of earlier runs were passed over", err=True)
+            outputs = ("output of an earlier run was", "outputs of earlier runs were")
+            _note(f"{counted(plan.earlier, *outputs)} passed over")
         total = len(plan.jobs) + len(plan.refusals)  # a record comes of each
         if plan.jobs and sys.stderr.isatty():
             from rich.console import Console
@@ -55,7 +60,7 @@ class Report:
         """Tiles of the current picture."""
         if self._bar is not None:
             rate = self._megapixels / max(time.monotonic() - self._began, 1e-9)
-            text = f"{self._done}/{self._total}  {job.source.name}  {rate:.2f} MP/s"
+            text = f"{self._done}/{self._total}  {shown(job.source.name)}  {rate:.2f} MP/s"
             self._bar.update(self._task, completed=self._done + done / tiles, description=text)
 
     def add(self, record: "Record") -> None:
@@ -79,24 +84,27 @@ class Report:
         if self._bar is not None:
             self._bar.stop()
         for record in [] if self._as_json else self._existing:
-            typer.echo(f"exists: {record.output}", err=True)
+            _note(f"exists: {record.output}")
         for record in self._failures:
-            typer.echo(f"failed: {record.path}: {record.reason}", err=True)
+            _note(f"failed: {record.path}: {record.reason}")
         if self._quiet or self._as_json:
+            return
+        if not (self.count or interrupted):
+            _note("nothing to do: no pictures there")
             return
         parts = [f"{self.count['done']} done"]
         parts += [f"{self.count['exists']} left alone (exist)"] if self.count["exists"] else []
         parts += [f"{self.count['failed']} failed"] if self.count["failed"] else []
         parts += ["interrupted; what is done is kept"] if interrupted else []
-        typer.echo(", ".join(parts), err=True)
+        _note(", ".join(parts))
         if self.count["exists"]:
-            typer.echo("hint: --overwrite makes existing outputs anew", err=True)
+            _note("hint: --overwrite makes existing outputs anew")
 
     def _line(self, text: str) -> None:
         if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
+            self._bar.console.print(shown(text), markup=False, highlight=False)
         else:
-            typer.echo(text)
+            typer.echo(shown(text))
 
 
 def _line(record: "Record") -> str:
@@ -104,5 +112,10 @@ def _line(record: "Record") -> str:
     return (
         f"{record.path}  {record.width}x{record.height} -> "
         f"{record.output_width}x{record.output_height}  {record.seconds:.1f} s  "
-        f"{record.tiles} tile{'' if record.tiles == 1 else 's'}  {record.output}{notes}"
+        f"{counted(record.tiles, 'tile')}  {record.output}{notes}"
     )
+
+
+def _note(text: str) -> None:
+    """A line on standard error."""
+    typer.echo(shown(text), err=True)

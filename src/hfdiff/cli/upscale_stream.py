@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from hfdiff.cli.shown import shown
 from hfdiff.core.errors import CheckpointError, ImageError, MissingExtraError, SettingsError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def upscale_stream(
     else:
         write_picture(better, target, wanted, quality=quality)
     for note in (*notes, *picture.notes):
-        typer.echo(f"note: {note}", err=True)
+        typer.echo(shown(f"note: {note}"), err=True)
 
 
 def _stream_target(header: "Header", naming: "Naming") -> tuple[Path | None, str, tuple[str, ...]]:
@@ -53,6 +54,8 @@ def _stream_target(header: "Header", naming: "Naming") -> tuple[Path | None, str
         raise SettingsError(f"the name {single} tells no format", hint="add --format png")
     wanted, notes = choose_format(header, naming, single)
     target = fitting_name(single, wanted, naming)
+    if target.exists() and not target.is_file():
+        raise ImageError(f"the output {target} is no regular file")
     if target.exists() and not naming.overwrite:
         raise ImageError(f"{target} exists", hint="--overwrite makes existing outputs anew")
     return target, wanted, notes if target == single else (*notes, f"the output is {target}")

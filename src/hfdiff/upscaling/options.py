@@ -1,6 +1,7 @@
 """What a user may ask of an enlargement and its files, and the size that follows. No torch here."""
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,7 @@ class Naming:
 
     Attributes:
         output: A file (for one input), a folder, or None: beside the source.
+        is_folder: Whether the output is a folder whatever it is called.
         format: A key of FORMATS, or None: the source's own, PNG where that cannot be written.
         suffix: Put behind the name; None: ``_x4`` beside the source, nothing elsewhere.
         overwrite: Whether existing outputs are made anew.
@@ -62,10 +64,16 @@ class Naming:
     """
 
     output: Path | None = None
+    is_folder: bool = False
     format: str | None = None
     suffix: str | None = None
     overwrite: bool = False
     recursive: bool = True
+
+    def __post_init__(self) -> None:
+        suffix = self.suffix or ""
+        if "\0" in suffix or set(suffix) & {"/", os.sep, os.altsep}:
+            raise SettingsError(f"a suffix is a part of a name and no path, got {suffix!r}")
 
 
 def target_size(

@@ -21,6 +21,7 @@ from hfdiff.upscaling.names import (
     without_clashes,
 )
 from hfdiff.upscaling.options import Naming, UpscaleOptions, check_growth, target_size
+from hfdiff.upscaling.reasons import reason_of
 from hfdiff.upscaling.search import Input, Refusal, exists, expand, leads_out
 
 
@@ -49,7 +50,8 @@ def plan_work(
         model_scale: The model's own factor, which is the default scale.
 
     Raises:
-        SettingsError: when an input does not exist, or many inputs meet one output file.
+        SettingsError: when an input has no name, many inputs meet one output file, or a name for
+            an output tells neither a format nor a folder.
     """
     search = expand(inputs, naming)
     files = _without_earlier_outputs(search.files, naming)
@@ -64,8 +66,7 @@ def plan_work(
     for item, job in zip(found, jobs, strict=True):
         refusal = _refuse(item, job, naming, taken)
         if count[job.target] > 1:
-            reason = f"{count[job.target]} inputs would become {job.target}"
-            refusal = Refusal(source=item.path, reason=reason, target=job.target)
+            refusal = _refusal(item, job, _meeting(job, count[job.target]))
         if refusal is None:
             kept.append(job)
         else:
@@ -97,7 +98,7 @@ def _read_headers(
             size = target_size(header.width, header.height, options, model_scale)
             found.append(Found(path=item.path, below=item.below, header=header, size=size))
         except ImageError as error:
-            refusals.append(Refusal(source=item.path, reason=str(error)))
+            refusals.append(Refusal(source=item.path, reason=reason_of(error)))
     return found, refusals
 
 
@@ -112,7 +113,14 @@ def _header(item: Input) -> Header:
 def _single_file_output(naming: Naming, inputs: list[Input]) -> Path | None:
     """The output, where it is the name of one file and not of a folder."""
     output = naming.output
-    if output is None or output.is_dir() or output.suffix.lower() not in PICTURE_SUFFIXES:
+    if output is None or naming.is_folder or output.is_dir():
+        return None
+    if output.suffix.lower() not in PICTURE_SUFFIXES:
+        if output.suffix and len(inputs) == 1 and inputs[0].folder is None:
+            raise SettingsError(
+                f"the name {output} tells no format",
+                hint=f"end it in .png or the like for a file, or write {output}/ for a folder",
+            )
         return None
     if naming.format is None:
         format_named(output.suffix)
@@ -131,7 +139,7 @@ def _refuse(item: Found, job: Job, naming: Naming, taken: Mapping[str, Path]) ->
         check_holds(job.format, *item.size)
         is_there = job.target.exists()
     except HFDiffError as error:
-        reason, is_there = str(error), exists(job.target)
+        reason, is_there = reason_of(error), exists(job.target)
     except OSError as error:
         reason, is_there = f"cannot write {job.target}: {error.strerror}", False
     if is_there:
@@ -139,10 +147,25 @@ def _refuse(item: Found, job: Job, naming: Naming, taken: Mapping[str, Path]) ->
             reason = "the output would replace its source"
         elif (other := taken.get(os.path.realpath(job.target))) is not None:
             reason = f"the output would replace the input {other}"
-        elif job.target.is_dir():
-            reason = f"the output {job.target} is a folder"
+        elif not job.target.is_file():
+            kind = "a folder" if job.target.is_dir() else "no regular file"
+            reason = f"the output {job.target} is {kind}"
         elif not naming.overwrite and reason is None:
             reason, is_earlier = f"{job.target} exists", True
-    if reason is None:
-        return None
-    return Refusal(source=item.path, reason=reason, target=job.target, exists=is_earlier)
+    return None if reason is None else _refusal(item, job, reason, exists=is_earlier)
+
+
+def _refusal(item: Found, job: Job, reason: str, *, exists: bool = False) -> Refusal:
+    return Refusal(
+        source=item.path,
+        reason=reason,
+        target=job.target,
+        exists=exists,
+        size=(item.header.width, item.header.height),
+        target_size=item.size,
+    )
+
+
+def _meeting(job: Job, count: int) -> str:
+    way_out = "name the folder above them as one input, or give each an -o"
+    return f"{count} inputs would become {job.target} ({way_out})"

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hfdiff.core.errors import HFDiffError
 from hfdiff.imaging.files import read_picture, write_picture
 from hfdiff.upscaling.names import Job
 from hfdiff.upscaling.options import UpscaleOptions
 from hfdiff.upscaling.plan import Plan
+from hfdiff.upscaling.reasons import reason_of
 from hfdiff.upscaling.upscaler import Upscaler
 
 _log = logging.getLogger(__name__)
@@ -63,13 +63,25 @@ def run_plan(
         quality: 1..100 for lossy formats; None: each format's default.
         on_progress: Called with (job, tiles done, tiles in all).
     """
+    yield from refused(plan)
+    for job in plan.jobs:
+        yield _run_job(job, upscaler, options, quality, on_progress)
+
+
+def refused(plan: Plan) -> Iterator[Record]:
+    """Records of what will not be computed."""
     for refusal in plan.refusals:
         status: Literal["exists", "failed"] = "exists" if refusal.exists else "failed"
         yield Record(
-            path=refusal.source, output=refusal.target, status=status, reason=refusal.reason
+            path=refusal.source,
+            output=refusal.target,
+            status=status,
+            reason=refusal.reason,
+            width=refusal.size[0],
+            height=refusal.size[1],
+            output_width=refusal.target_size[0],
+            output_height=refusal.target_size[1],
         )
-    for job in plan.jobs:
-        yield _run_job(job, upscaler, options, quality, on_progress)
 
 
 def _run_job(
@@ -88,11 +100,9 @@ def _run_job(
         picture = read_picture(job.source)
         better = upscaler.upscale(picture, options, on_progress=report)
         write_picture(better, job.target, job.format, quality=quality)
-    except HFDiffError as error:
-        return Record(path=job.source, output=job.target, status="failed", reason=str(error))
     except Exception as error:  # noqa: BLE001  (one picture must never stop a folder)
         _log.debug("%s failed", job.source, exc_info=True)
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = reason_of(error)
         return Record(path=job.source, output=job.target, status="failed", reason=reason)
     return Record(
         path=job.source,

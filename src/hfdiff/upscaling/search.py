@@ -26,12 +26,23 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """An input that will not be computed, and why; ``exists`` where its output is there already."""
+    """An input that will not be computed, and why.
+
+    Attributes:
+        source: The input.
+        reason: One sentence.
+        target: The output, where one was planned.
+        exists: Whether it is left alone because its output is there already.
+        size: (width, height) of the input, where its header could be read.
+        target_size: The same of the output.
+    """
 
     source: Path
     reason: str
     target: Path | None = None
     exists: bool = False
+    size: tuple[int, int] = (0, 0)
+    target_size: tuple[int, int] = (0, 0)
 
 
 @dataclass(kw_only=True)
@@ -47,7 +58,10 @@ def expand(inputs: Iterable[str], naming: Naming) -> Search:
     """All input files, none twice (a link is a file of its own); named once, it counts as named."""
     search = Search()
     for text in inputs:
-        for path in _matches(text):
+        found = _matches(text)
+        if not found:
+            search.refusals.append(Refusal(source=Path(text), reason="does not exist"))
+        for path in found:
             if path.is_dir():
                 _enter(path, naming, search)
             else:
@@ -70,14 +84,13 @@ def _enter(folder: Path, naming: Naming, search: Search) -> None:
 
 
 def _matches(text: str) -> list[Path]:
+    """The files and folders that an input means; a name that looks like a pattern is a name."""
     path = Path(text)
     if not text:
         raise SettingsError("an input has no name", hint="is a variable of the shell empty?")
     if exists(path):
         return [path]
     found = glob.glob(text, recursive=True)  # noqa: PTH207  (Path.glob takes no absolute pattern)
-    if not found:
-        raise SettingsError(f"input {text} does not exist")
     return [Path(match) for match in sorted(found)]
 
 

@@ -72,19 +72,28 @@ def test_a_message_of_several_lines_is_said_in_one(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (RuntimeError("odd\nand odd"), "error: RuntimeError: odd and odd"),
         (
             OSError(errno.ENOSPC, "No space left on device"),
-            "error: OSError: [Errno 28] No space left on device",
+            "error: output: No space left on device",
         ),
-        (MemoryError(), "error: MemoryError: "),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/a/b"),
+            "error: /a/b: Permission denied",
+        ),
+        (MemoryError(), "error: not enough memory"),
     ],
 )
-def test_an_error_that_nobody_thought_of_is_one_line_too(monkeypatch, capsys, error, line):
-    code, _, said = failing_with(monkeypatch, capsys, error)
+def test_what_the_machine_lacks_is_one_sentence(monkeypatch, capsys, error, line):
+    assert failing_with(monkeypatch, capsys, error) == (1, "", f"{line}\n")
+
+
+def test_an_error_that_nobody_thought_of_is_one_line_too(monkeypatch, capsys):
+    code, _, said = failing_with(monkeypatch, capsys, RuntimeError("odd\nand odd"))
 
     assert code == 1
-    assert said == f"{line}\nhint: hfdiff --debug COMMAND ... shows where\n"
+    assert said == (
+        "error: RuntimeError: odd and odd\nhint: hfdiff --debug COMMAND ... shows where\n"
+    )
 
 
 @pytest.mark.parametrize("error", [SettingsError("no"), RuntimeError("odd")])

@@ -193,7 +193,10 @@ def test_files_of_one_name_in_two_folders_are_refused_not_lost():
 
     assert pairs(made) == {"two/b.png": "out/b.png"}
     assert set(reasons(made)) == {"one/a.png", "two/a.png"}
-    assert all("2 inputs would become out/a" in reason for reason in reasons(made).values())
+    assert set(reasons(made).values()) == {
+        "2 inputs would become out/a.png.png "
+        "(name the folder above them as one input, or give each an -o)"
+    }
 
 
 def test_an_input_that_is_named_twice_is_one_input(tmp_path):
@@ -244,11 +247,58 @@ def test_a_name_of_undecodable_bytes_is_a_name():
 
 
 @pytest.mark.parametrize("text", ["gone.png", "gone/*", "x" * 300, "a\0b"])
-def test_an_input_that_is_not_there_stops_everything(text):
+def test_an_input_that_is_not_there_fails_alone(text):
     picture("a.png")
 
-    with pytest.raises(SettingsError, match=r"input .* does not exist"):
-        plan("a.png", text)
+    made = plan("a.png", text, output="out")
+
+    assert pairs(made) == {"a.png": "out/a.png"}
+    assert reasons(made) == {text: "does not exist"}
+
+
+@pytest.mark.parametrize("suffix", ["../x", "/x", "a/b", "x\0"])
+def test_a_suffix_is_no_path(suffix):
+    picture("a.png")
+
+    with pytest.raises(SettingsError, match="a suffix is a part of a name and no path"):
+        plan("a.png", output="out", suffix=suffix)
+
+
+def test_a_name_for_one_picture_that_tells_no_format_is_refused():
+    picture("in/a.png")
+    Path("there.xyz").mkdir()
+
+    with pytest.raises(SettingsError, match=r"the name y\.xyz tells no format") as caught:
+        plan("in/a.png", output="y.xyz")
+    assert caught.value.hint == (
+        "end it in .png or the like for a file, or write y.xyz/ for a folder"
+    )
+    assert pairs(plan("in/a.png", output="y.xyz", is_folder=True)) == {"in/a.png": "y.xyz/a.png"}
+    assert pairs(plan("in/a.png", output="y.png", is_folder=True)) == {"in/a.png": "y.png/a.png"}
+    assert pairs(plan("in/a.png", output="there.xyz")) == {"in/a.png": "there.xyz/a.png"}
+    assert pairs(plan("in", output="y.xyz")) == {"in/a.png": "y.xyz/a.png"}
+
+
+def test_an_output_that_is_no_regular_file_is_refused():
+    """It would be replaced: `-o /dev/full` as root is the end of that device."""
+    picture("in/a.png")
+    Path("out").mkdir()
+    os.mkfifo("out/a.png")
+
+    made = plan("in", output="out", overwrite=True)
+
+    assert reasons(made) == {"in/a.png": "the output out/a.png is no regular file"}
+
+
+def test_refusals_say_sizes_where_they_are_known():
+    picture("in/a.png", size=(8, 6))
+    picture("out/a.png")
+    Path("in/b.png").write_text("no picture")
+
+    exists, broken = sorted(plan("in", output="out").refusals, key=lambda one: not one.exists)
+
+    assert (exists.size, exists.target_size) == ((8, 6), (32, 24))
+    assert (broken.size, broken.target_size) == ((0, 0), (0, 0))
 
 
 def test_an_empty_input_is_not_the_current_folder():
@@ -313,8 +363,18 @@ def test_an_output_that_is_a_folder_is_refused():
 @pytest.mark.parametrize(
     ("kind", "width", "reason"),
     [
-        ("WEBP", 5000, "WEBP holds at most 16383 pixels a side, the output would be 20000x8"),
-        ("JPEG", 20_000, "JPEG holds at most 65500 pixels a side, the output would be 80000x8"),
+        (
+            "WEBP",
+            5000,
+            "WEBP holds at most 16383 pixels a side, the output would be 20000x8 "
+            "(use --format png or tiff)",
+        ),
+        (
+            "JPEG",
+            20_000,
+            "JPEG holds at most 65500 pixels a side, the output would be 80000x8 "
+            "(use --format png or tiff)",
+        ),
     ],
 )
 def test_what_a_format_cannot_hold_is_refused_before_any_computing(kind, width, reason):

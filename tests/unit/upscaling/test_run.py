@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from hfdiff.core.errors import ResourceError
 from hfdiff.model.build import build_codec
 from hfdiff.model.find import find_model
 from hfdiff.model.model_file import load_model
@@ -92,6 +93,7 @@ def test_refusals_come_first_with_their_reason(folder, identity):
     assert list(records) == ["z.png", "b.png", "a.png", "c.png"]
     assert (records["z.png"].status, records["z.png"].output) == ("failed", None)
     assert (records["b.png"].status, records["b.png"].reason) == ("exists", "out/b.png exists")
+    assert (records["b.png"].width, records["b.png"].output_height) == (40, 120)
     assert Path("out/b.png").read_bytes() == b"mine"
 
 
@@ -112,9 +114,9 @@ def test_a_picture_that_broke_since_the_plan_fails_alone(folder, identity):
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (RuntimeError("tile 3\nof 6"), "RuntimeError: tile 3"),
-        (MemoryError(), "MemoryError: "),
-        (torch.OutOfMemoryError("no memory"), "OutOfMemoryError: no memory"),
+        (RuntimeError("tile 3\nof 6"), "RuntimeError: tile 3 of 6"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (ResourceError("no answer", hint="ask again"), "no answer (ask again)"),
     ],
 )
 def test_a_tile_that_fails_fails_its_picture_and_no_other(folder, error, reason):
