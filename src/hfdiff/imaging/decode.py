@@ -99,6 +99,8 @@ def samples_of(image: Image.Image) -> NDArray[np.uint8]:
 
 def plain_mode(image: Image.Image) -> Image.Image:
     """The image in one of the modes L, LA, RGB and RGBA that says everything it says."""
+    if image.mode == "La":  # which Pillow widens to nothing else
+        image = image.convert("LA")
     transparent = image.has_transparency_data
     if image.mode in ("1", "L", "LA"):
         return image.convert("LA" if transparent else "L")
@@ -115,6 +117,8 @@ def notes_on(image: Image.Image) -> tuple[str, ...]:
     if image.mode == "CMYK":
         by_profile = profiles.fits(image.info.get("icc_profile"), image.mode)
         notes.append(f"CMYK converted to RGB{' by its profile' if by_profile else ''}")
+    if (bits := image.info.get("bit_depth", 8)) > 8:  # of HEIC
+        notes.append(f"{bits} bits a sample were rounded to 8")
     if image.mode in _CONVERTED and image.format != "GIF":  # which knows nothing but palettes
         notes.append(_CONVERTED[image.mode])
     return tuple(notes)

@@ -27,6 +27,7 @@ from hfdiff.imaging.picture import Picture, in_8_bit
 from hfdiff.imaging.png import PngWriter
 from hfdiff.imaging.profiles import fits, in_srgb
 from hfdiff.imaging.tiff import TiffWriter
+from hfdiff.imaging.unread import UNREAD_SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,9 @@ FORMATS: dict[str, Format] = {
     "AVIF": Format(suffixes=(".avif",), side_limit=32_768),
     "HEIF": Format(suffixes=(".heic", ".heif", ".hif"), writable=False),
 }
-PICTURE_SUFFIXES = frozenset(suffix for kind in FORMATS.values() for suffix in kind.suffixes)
+_READ_SUFFIXES = frozenset(suffix for kind in FORMATS.values() for suffix in kind.suffixes)
+PICTURE_SUFFIXES = _READ_SUFFIXES | UNREAD_SUFFIXES
+"""Endings of what people take for pictures: what is not read is refused by name."""
 _SAME = {"MPO": "JPEG"}  # a JPEG with further pictures behind it: the first is taken
 _QUALITY = 95
 

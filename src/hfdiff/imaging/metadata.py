@@ -62,6 +62,7 @@ IPTC_TEXT = "Raw profile type iptc"  # the name that most programs give it in PN
 _TIFF_IPTC = 33723
 _JPEG_IPTC = 0x0404  # among the resources of Photoshop
 _JPEG_LIMIT = 65_533
+_HEIC_PARTS = {"depth_images": "depth map", "aux": "auxiliary pictures"}
 _SIZES = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength)
 _PIXEL_SIZES = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
 
@@ -210,6 +211,9 @@ def _lost_parts(image: Image.Image) -> list[str]:
     if image.format == "MPO":
         count = int(getattr(image, "n_frames", 2)) - 1
         lost.append("1 further picture" if count == 1 else f"{count} further pictures")
+    for key, what in _HEIC_PARTS.items():
+        if image.info.get(key):
+            lost.append(what)
     segments = getattr(image, "applist", ())
     chunks = getattr(image, "private_chunks", ())
     in_jpeg = any(name == "APP11" and b"c2pa" in content for name, content in segments)

@@ -3,7 +3,9 @@
 import math
 import os
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 from hfdiff.core.errors import SettingsError
 
@@ -33,6 +35,7 @@ class UpscaleOptions:
     batch: int = 1
 
     def __post_init__(self) -> None:
+        _check_types(self)
         if self.scale is not None and self.size is not None:
             raise SettingsError("scale and size exclude each other, got both")
         if self.scale is not None and not 1 <= self.scale <= LARGEST_SCALE:
@@ -48,6 +51,22 @@ class UpscaleOptions:
         ):
             if value is not None and value < least:
                 raise SettingsError(f"{name} must be at least {least}, got {value}")
+
+
+def _check_types(options: UpscaleOptions) -> None:
+    """Options come from Python too, where nothing keeps a text from standing for a number."""
+    for name in ("seed", "steps", "batch", "tile", "overlap"):
+        value = getattr(options, name)
+        may_lack = value is None and name in ("tile", "overlap")
+        if not may_lack and not isinstance(value, Integral):
+            raise SettingsError(f"{name} must be a whole number, got {value!r}")
+    scale: Any = options.scale
+    if not isinstance(scale, Real | None):
+        raise SettingsError(f"scale must be a number, got {scale!r}")
+    size: Any = options.size
+    is_pair = isinstance(size, tuple | list) and len(size) == 2
+    if size is not None and not (is_pair and all(isinstance(s, Integral | None) for s in size)):
+        raise SettingsError(f"size must be (width, height) in whole pixels, got {size!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

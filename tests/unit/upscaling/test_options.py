@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,3 +95,28 @@ def test_another_text_is_refused(text):
 def test_x_alone_names_no_side():
     with pytest.raises(SettingsError, match="size needs a width or a height"):
         UpscaleOptions(size=parse_size("x"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"scale": "4"}, "scale must be a number, got '4'"),
+        ({"size": "10x10"}, "size must be (width, height) in whole pixels, got '10x10'"),
+        ({"size": 4}, "size must be (width, height) in whole pixels, got 4"),
+        ({"size": (4.5, 4)}, "size must be (width, height) in whole pixels, got (4.5, 4)"),
+        ({"seed": None}, "seed must be a whole number, got None"),
+        ({"steps": "1"}, "steps must be a whole number, got '1'"),
+        ({"tile": 1.5}, "tile must be a whole number, got 1.5"),
+        ({"batch": [2]}, "batch must be a whole number, got [2]"),
+    ],
+)
+def test_what_is_no_number_is_one_sentence(wrong, sentence):
+    """Options come from Python too."""
+    with pytest.raises(SettingsError) as caught:
+        UpscaleOptions(**wrong)
+
+    assert str(caught.value) == sentence
+
+
+def test_numbers_of_numpy_are_numbers():
+    UpscaleOptions(scale=np.float32(2), seed=np.int64(7), tile=np.int32(64))

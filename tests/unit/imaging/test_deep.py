@@ -1,0 +1,145 @@
+"""More than 8 bits a sample: AVIF, odd names, samples that are no plain RGB."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyvips
+import tifffile
+from PIL import Image
+
+from hfdiff.core.errors import ImageError
+from hfdiff.imaging.files import encode_picture, read_header, read_picture, write_picture
+from hfdiff.imaging.picture import Metadata, Picture
+from profiles import GREY
+
+RAMP = np.linspace(0, 65_535, 32 * 40 * 3).astype(np.uint16).reshape(32, 40, 3)
+
+
+def avif(bits, samples=RAMP):
+    image = pyvips.Image.new_from_array(samples, interpretation="rgb16")
+    return image.write_to_buffer(
+        ".avif", compression="av1", bitdepth=bits, lossless=True, keep="none"
+    )
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_avif_of_more_than_8_bits_keeps_them(bits):
+    picture = read_picture(io.BytesIO(avif(bits)))
+    again = read_picture(io.BytesIO(encode_picture(picture, "AVIF")))
+
+    step = 65_535 / ((1 << bits) - 1)
+    assert read_header(io.BytesIO(avif(bits))).is_deep
+    assert picture.samples.dtype == np.uint16
+    assert np.abs(picture.samples.astype(float) - RAMP).max() <= step + 1
+    assert (picture.samples.min(), picture.samples.max()) == (0, 65_535)
+    assert again.bits == picture.bits == bits
+    assert np.abs(again.samples.astype(float) - picture.samples).mean() < 3 * step
+
+
+def test_avif_of_8_bits_stays_so():
+    stream = io.BytesIO()
+    Image.fromarray((RAMP >> 8).astype(np.uint8)).save(stream, "AVIF")
+
+    assert not read_header(stream).is_deep
+    assert read_picture(stream).samples.dtype == np.uint8
+
+
+def test_16_bits_become_the_12_that_avif_holds():
+    again = read_picture(io.BytesIO(encode_picture(Picture(samples=RAMP), "AVIF")))
+
+    assert again.bits == 12
+    assert len(np.unique(again.samples)) > 256
+
+
+def test_libvips_turns_an_avif_itself():
+    """So the orientation that Pillow tells must not be undone once more."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stream = io.BytesIO()
+    Image.fromarray((RAMP >> 8).astype(np.uint8)).save(stream, "AVIF", exif=exif)
+
+    turned = pyvips.Image.new_from_buffer(stream.getvalue(), "").numpy()
+
+    assert np.abs(read_picture(stream).samples.astype(int) - turned).max() <= 2
+
+
+NAMES = ["brackets [page=3].png", "a[0].tif", "umläut.png", "新.tif", os.fsdecode(b"\xff\xfe.png")]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_names_are_only_names(name, tmp_path):
+    """libvips would take brackets for options, and cannot name what is not UTF-8."""
+    kind = "PNG" if name.endswith("png") else "TIFF"
+
+    write_picture(Picture(samples=RAMP), tmp_path / name, kind)
+
+    assert np.array_equal(read_picture(tmp_path / name).samples, RAMP)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no list of open files here")
+def test_reading_leaves_no_file_open(tmp_path):
+    write_picture(Picture(samples=RAMP), tmp_path / "a.png", "PNG")
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:300])
+    read_picture(tmp_path / "a.png")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    for _ in range(20):
+        read_picture(tmp_path / "a.png")
+        with pytest.raises(ImageError):
+            read_picture(tmp_path / "b.png")
+
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+
+
+def tiff(samples, **options):
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, samples, **options)
+    return stream
+
+
+def test_16_bit_cmyk_becomes_rgb_and_says_so():
+    ink = np.zeros((6, 5, 4), np.uint16)
+    ink[..., 0] = 65_535  # cyan
+
+    picture = read_picture(tiff(ink, photometric="separated"))
+
+    assert picture.notes == ("CMYK converted to RGB",)
+    assert picture.samples.shape == (6, 5, 3)
+    assert picture.samples[0, 0, 0] < 20_000 < picture.samples[0, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("samples", "options"),
+    [
+        (np.ones((4, 4), np.int16), {}),
+        (np.ones((4, 4), np.uint32), {}),
+        (np.ones((4, 4, 3), np.float32), {"photometric": "rgb"}),
+        (np.ones((4, 4, 7), np.uint16), {"photometric": "minisblack", "planarconfig": "contig"}),
+    ],
+    ids=["signed", "32 bits", "float", "7 channels"],
+)
+def test_other_kinds_of_samples_are_one_sentence(samples, options):
+    with pytest.raises(ImageError, match=r"are not read|not a picture in a format") as caught:
+        read_picture(tiff(samples, **options))
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "TIFF"])
+def test_a_profile_of_grey_does_not_stay_with_colours(kind):
+    """WebP knows no grey, and 16-bit grey with alpha few programs read: colours by the profile."""
+    dtype, white = (np.uint8, 255) if kind == "WEBP" else (np.uint16, 65_535)
+    samples = np.full((4, 4, 2), white, dtype)
+    samples[..., 0] = white // 2
+
+    again = read_picture(
+        io.BytesIO(encode_picture(Picture(samples=samples, metadata=Metadata(icc=GREY)), kind))
+    )
+
+    level = again.samples[0, 0, :3] / white
+    wanted = 1.055 * 0.5 ** (1 / 2.4) - 0.055  # linear grey of one half, in sRGB
+    assert again.metadata.icc is None
+    assert level == pytest.approx([wanted] * 3, abs=0.01)
