@@ -48,7 +48,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("stage", choices=["autoencoder", "teacher", "distill"])
+    parser.add_argument("stage", choices=["autoencoder", "teacher", "extractor", "distill"])
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--iterations", type=int, default=600)

@@ -95,7 +95,7 @@ class Ground:
             "keep=10",
             "log_every=2",
             "norms_every=4",
-            "data.degradation=mild",
+            *(["data.degradation=mild"] if stage != "extractor" else ["labels.by=degradations"]),
             *(["lpips=0"] if stage == "autoencoder" else []),
             *([f"start={self.root / f'{start}.safetensors'}"] if start else []),
             *changes,

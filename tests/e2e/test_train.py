@@ -223,7 +223,9 @@ def test_a_run_is_not_started_over_another(ground, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("stage", "steps"), [("autoencoder", 1), ("teacher", 10), ("distill", 1)])
+@pytest.mark.parametrize(
+    ("stage", "steps"), [("autoencoder", 1), ("teacher", 10), ("extractor", 1), ("distill", 1)]
+)
 def test_two_processes_compute_what_one_computes(ground, stage, steps):
     """The same whole batches, draws by a sample's place in them, averaged gradients.
 

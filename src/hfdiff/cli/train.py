@@ -9,11 +9,11 @@ INTERRUPTED = 130
 
 
 def train(
-    stage: Annotated[str, typer.Argument(help="autoencoder, teacher or distill.")],
+    stage: Annotated[str, typer.Argument(help="autoencoder, teacher, extractor or distill.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="Settings to change.")
     ] = None,
-    preset: Annotated[str | None, typer.Option("--preset", help="lite or tiny.")] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="paper, lite or tiny.")] = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="YAML file of settings to change.")
     ] = None,

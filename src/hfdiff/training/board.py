@@ -25,7 +25,7 @@ class Board:
             raise MissingExtraError(
                 "tensorboard=true needs the package tensorboard", hint="pip install 'hfdiff[train]'"
             ) from error
-        self._writer: Any = SummaryWriter(str(folder), purge_step=step + 1)  # type: ignore[no-untyped-call]  # torch's own
+        self._writer: Any = SummaryWriter(str(folder), purge_step=step + 1)
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         """Show values under their names."""

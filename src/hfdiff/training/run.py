@@ -11,7 +11,7 @@ import torch
 from hfdiff.core.errors import SettingsError
 from hfdiff.core.rng import derive
 from hfdiff.core.settings import overridden, read_yaml, validate
-from hfdiff.data.batches import PairBatches, validation_pairs
+from hfdiff.data.batches import validation_pairs
 from hfdiff.data.pictures import PictureSet
 from hfdiff.training import start
 from hfdiff.training.loop import Trainer, make_accelerator
@@ -94,10 +94,12 @@ def train(stage: str, settings: RunSettings, *, device: str = "auto", resume: bo
     )
     if accelerator.is_main_process:
         start.say_pictures(pictures, settings)
-    built = build(stage, settings, _validation(settings) if accelerator.is_main_process else [])
-    batches = PairBatches(
+    spec = STAGES[stage]
+    measures = spec.takes_pairs and accelerator.is_main_process
+    built = build(stage, settings, _validation(settings) if measures else [])
+    batches = spec.batches(
         pictures,
-        settings.data,
+        settings,
         seed=settings.seed,
         batch=settings.batch,
         rank=accelerator.process_index,

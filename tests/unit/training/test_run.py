@@ -7,6 +7,7 @@ from hfdiff.nn.lite import LiteCodecConfig
 from hfdiff.training.presets import PRESETS
 from hfdiff.training.run import build, merged, resolve, train
 from hfdiff.training.table import STAGES
+from training_pieces import published_codec_file, published_teacher_file
 
 ALL = [(stage, name) for stage in PRESETS for name in PRESETS[stage]]
 
@@ -110,8 +111,12 @@ def test_a_file_that_holds_no_settings_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("stage", "preset", "message"),
     [
-        ("student", None, "stage must be one of autoencoder, teacher, distill, got student"),
-        ("teacher", "huge", "preset must be one of lite, tiny, got huge"),
+        (
+            "student",
+            None,
+            "stage must be one of autoencoder, teacher, extractor, distill, got student",
+        ),
+        ("teacher", "huge", "preset must be one of paper, lite, tiny, got huge"),
     ],
 )
 def test_unknown_names_are_answered_with_the_known_ones(stage, preset, message):
@@ -128,9 +133,19 @@ def test_merging_leaves_its_sources_alone():
 
 @pytest.mark.parametrize(("stage", "preset"), ALL)
 def test_every_preset_builds(ground, stage, preset):
-    fit = {  # what the small model files ask of the larger preset
+    small_unet = ["network.model_channels=32", "network.swin_embed_dim=64"]
+    small_unet += ["network.num_res_blocks=[1, 1, 1, 1]"]
+    fit = {  # what the small model files and weights that are not here ask of the larger presets
+        ("autoencoder", "paper"): ["codec.ch=32", "codec.num_res_blocks=1"],
         ("teacher", "lite"): ["network.latent_channels=4"],
+        ("teacher", "paper"): [f"start={published_codec_file(ground.root)}", *small_unet],
+        ("extractor", "paper"): ["labels.crop=plain"],
         ("distill", "lite"): ["terms.lpips=0"],
+        ("distill", "paper"): [
+            f"start={published_teacher_file(ground.root)}",
+            "terms.hf=0",
+            "terms.js_dino=0",
+        ],
     }
     changes = fit.get((stage, preset), [])
     settings = resolve(stage, preset, None, ground.overrides(stage, "built", *changes))
