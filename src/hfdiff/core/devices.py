@@ -40,6 +40,24 @@ def resolve_dtype(name: str) -> torch.dtype:
     return DTYPES[name]
 
 
+_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory, of the machine or of a device, did not suffice."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in _MEMORY_WORDS)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give memory that torch keeps for later back to a device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
 def _best() -> str:
     if torch.cuda.is_available():
         return "cuda"

@@ -1,48 +1,39 @@
 """Upscaler: a picture in, a better one out. The main path, hop by hop (style 3.3)."""
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from hfdiff.core.devices import resolve_device, resolve_dtype
-from hfdiff.core.errors import CheckpointError, ImageError, ResourceError
+from hfdiff.core.devices import (
+    is_out_of_memory,
+    release_memory,
+    resolve_device,
+    resolve_dtype,
+)
+from hfdiff.core.errors import CheckpointError, ImageError, ResourceError, SettingsError
 from hfdiff.diffusion.noise import Window, positional_noise
 from hfdiff.imaging.files import read_picture, write_picture
 from hfdiff.imaging.picture import Picture
-from hfdiff.imaging.pixels import (
-    Samples,
-    clamped_01_from_pm1,
-    pm1_from_01,
-    samples_from_01,
-    samples_to_01,
-)
-from hfdiff.imaging.resize import Axis, resample
+from hfdiff.imaging.pixels import clamped_01_from_pm1, pm1_from_01, samples_to_01
+from hfdiff.imaging.resize import Axis
 from hfdiff.model.find import find_model
 from hfdiff.model.model_file import Description, load_model, save_model
 from hfdiff.model.sr_model import SRModel
+from hfdiff.upscaling.health import fault_of
 from hfdiff.upscaling.kinds import ImageLike, like, pictures_of
 from hfdiff.upscaling.options import Naming, UpscaleOptions, check_growth, target_size
 from hfdiff.upscaling.plan import plan_work
 from hfdiff.upscaling.tiles import Tile, TileMerger, TilePlan, plan_axis
+from hfdiff.upscaling.work import Enlarged, Progress, SampleSink, Work, colour_of, finish
 
 _ALPHA_MARGIN = 3  # lq pixels that the cubic of the alpha channel reaches
-
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """One picture being enlarged: what is read, how it is cut, what it becomes."""
-
-    picture: Picture
-    plan: TilePlan
-    options: UpscaleOptions
 
 
 class Upscaler:
@@ -67,7 +58,7 @@ class Upscaler:
     ) -> None:
         self.device = resolve_device(device)
         self.dtype = resolve_dtype(dtype)
-        self.model = model.to(self.device)
+        self._model: SRModel | None = model.to(self.device)
         self.description = description
 
     @classmethod
@@ -96,6 +87,33 @@ class Upscaler:
         save_model(Path(path), self.model, self.description.card)
         return Path(path)
 
+    def close(self) -> None:
+        """Let go of the networks and of the device's memory; pictures are refused from then on."""
+        self._model = None
+        release_memory(self.device)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def model(self) -> SRModel:
+        """The networks.
+
+        Raises:
+            ResourceError: after `close`.
+        """
+        if self._model is None:
+            raise ResourceError("this upscaler was closed")
+        return self._model
+
     def summary(self) -> str:
         """One line: model, factor, device, dtype."""
         dtype = str(self.dtype).removeprefix("torch.")
@@ -113,6 +131,7 @@ class Upscaler:
         tile: int | None = None,
         overlap: int | None = None,
         batch: int = 1,
+        on_progress: Progress | None = None,
     ) -> ImageLike:
         """Enlarge an image of Pillow, an array or a tensor; what comes in comes out.
 
@@ -126,6 +145,8 @@ class Upscaler:
             tile: Tile side in lq pixels.
             overlap: lq pixels that tiles share.
             batch: Tiles computed at once.
+            on_progress: Called with (tiles done, tiles in all) of each picture. What it raises
+                cancels the call, reaches the caller, and leaves nothing behind.
 
         Raises:
             ImageError: for anything else than such an image.
@@ -140,7 +161,10 @@ class Upscaler:
             overlap=overlap,
             batch=batch,
         )
-        return like(image, [self.upscale(picture, options) for picture in pictures_of(image)])
+        pictures = pictures_of(image)
+        return like(
+            image, [self.upscale(one, options, on_progress=on_progress) for one in pictures]
+        )
 
     def upscale_file(
         self,
@@ -168,6 +192,9 @@ class Upscaler:
             SettingsError: for sizes, steps or tiles that cannot work.
         """
         options = options or UpscaleOptions()
+        for path in (source, target):
+            if not isinstance(path, str | os.PathLike):
+                raise ImageError(f"a file is named by a path, got {type(path).__name__}")
         if not Path(source).is_file():
             raise ImageError(f"{source} is not a file")
         naming = Naming(output=Path(target), overwrite=overwrite)
@@ -192,18 +219,74 @@ class Upscaler:
         Raises:
             SettingsError: for sizes, steps or tiles that cannot work.
         """
+        enlarged = self.enlarge(picture, options, on_progress=on_progress)
+        notes = (*enlarged.picture.notes, *enlarged.notes)
+        return replace(enlarged.picture, notes=notes)
+
+    def enlarge(
+        self, picture: Picture, options: UpscaleOptions, *, on_progress: Progress | None = None
+    ) -> Enlarged:
+        """As `upscale`, with an account of it.
+
+        When memory runs out it begins again with smaller tiles, by no other rule than that, so a
+        result is always the one of a tile that can be asked for.
+
+        Raises:
+            ResourceError: when memory does not suffice for the smallest tile, or the network's
+                answer for a tile cannot be one in float32 either.
+            SettingsError: as `upscale`.
+        """
         self.model.check_steps(options.steps)
-        work = Work(picture=picture, plan=self.plan(picture, options), options=options)
+        notes: list[str] = []
+        while True:
+            work = Work(picture=picture, plan=self.plan(picture, options), options=options)
+            try:
+                return self._attempt(work, notes, on_progress)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                smaller = self._smaller(work)
+                if smaller is None:
+                    tile = _side(work.plan)
+                    raise ResourceError(
+                        f"not enough memory, even for tiles of {tile} pixels one at a time"
+                    ) from error
+            # Outside of the handler: the error held everything that was in memory.
+            options, note = smaller
+            notes.append(note)
+            release_memory(self.device)
+
+    def _attempt(self, work: Work, notes: list[str], on_progress: Progress | None) -> Enlarged:
         sink = SampleSink(work)
         merger = TileMerger(work.plan, sink)
         done = 0
-        for tiles in _batches(work.plan, options.batch):
+        for tiles in _batches(work.plan, work.options.batch):
             for tile, block_01 in zip(tiles, self.enlarge_tiles(work, tiles), strict=True):
                 merger.add(tile, block_01)
             done += len(tiles)
             if on_progress is not None:
                 on_progress(done, len(work.plan))
-        return replace(picture, samples=sink.samples)
+        return Enlarged(
+            picture=replace(work.picture, samples=sink.samples),
+            options=work.options,
+            tiles=len(work.plan),
+            retries=len(notes) + len(work.redone),
+            notes=(*notes, *work.redone),
+        )
+
+    def _smaller(self, work: Work) -> tuple[UpscaleOptions, str] | None:
+        """Options that need less memory, and a note on them; None where there are none."""
+        batch, tile = work.options.batch, _side(work.plan)
+        if batch > 1:
+            note = f"out of memory with {batch} tiles at once: one at a time"
+            return replace(work.options, batch=1), note
+        half = replace(work.options, tile=max(1, tile // 2))
+        try:
+            smaller = _side(self.plan(work.picture, half))
+        except SettingsError:  # too small for the overlap
+            return None
+        note = f"out of memory with tiles of {tile} pixels: {smaller} instead"
+        return (half, note) if smaller < tile else None
 
     def plan(self, picture: Picture, options: UpscaleOptions) -> TilePlan:
         """How a picture is cut: a function of its size, the model and the options, nothing else."""
@@ -235,21 +318,38 @@ class Upscaler:
         """
         filled = tiles + [tiles[-1]] * (work.options.batch - len(tiles))
         windows_01 = [samples_to_01(work.picture.window(t.rows, t.columns)) for t in filled]
-        lq_01 = torch.cat([_colour(window) for window in windows_01]).to(self.device)
-        sr_pm1 = self._restore(work, filled, pm1_from_01(lq_01)).float()
-        if not bool(torch.isfinite(sr_pm1).all()):
-            raise ResourceError("the network's answer is not finite", hint="use --dtype float32")
-        sr_01 = clamped_01_from_pm1(sr_pm1)
+        lq_pm1 = pm1_from_01(torch.cat([colour_of(window) for window in windows_01]))
+        sr_pm1 = self._sound(work, filled, lq_pm1.to(self.device))
+        sr_01 = clamped_01_from_pm1(sr_pm1[: len(tiles)])
         pairs = zip(tiles, windows_01, sr_01.cpu(), strict=False)
-        return [_finish(work, tile, window, sr[None]) for tile, window, sr in pairs]
+        return [finish(work, tile, window, sr[None]) for tile, window, sr in pairs]
 
-    def _restore(self, work: Work, tiles: list[Tile], lq_pm1: Tensor) -> Tensor:
+    def _sound(self, work: Work, tiles: list[Tile], lq_pm1: Tensor) -> Tensor:
+        """The network's answers; those that cannot be right are asked for again in float32."""
+        sr_pm1 = self._restore(work, tiles, lq_pm1, self.dtype).float()
+        for k, tile in enumerate(tiles):
+            fault = fault_of(sr_pm1[k], lq_pm1[k])
+            if fault is None:
+                continue
+            where = f"the tile at row {tile.rows.start}, column {tile.columns.start}"
+            if self.dtype != torch.float32:
+                again = self._restore(
+                    work, [tile] * len(tiles), lq_pm1[[k] * len(tiles)], torch.float32
+                )
+                sr_pm1[k] = again[0]
+                work.redone.append(f"{where} was redone in float32: it was {fault}")
+                fault = fault_of(sr_pm1[k], lq_pm1[k])
+            if fault is not None:
+                raise ResourceError(f"the network's answer for {where} is {fault} in float32")
+        return sr_pm1
+
+    def _restore(self, work: Work, tiles: list[Tile], lq_pm1: Tensor, dtype: torch.dtype) -> Tensor:
         def noise(draw: int, like: Tensor) -> Tensor:
             fields = [self._noise(work.options.seed, tile, draw) for tile in tiles]
             return torch.cat(fields).to(like.device, like.dtype)
 
-        reduced = self.dtype != torch.float32
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=reduced):
+        reduced = dtype != torch.float32
+        with torch.autocast(self.device.type, dtype=dtype, enabled=reduced):
             return self.model(lq_pm1, noise=noise, steps=work.options.steps)
 
     def _noise(self, seed: int, tile: Tile, draw: int) -> Tensor:
@@ -262,24 +362,14 @@ class Upscaler:
         return positional_noise(seed, window, self.model.latent_channels, draw=draw)
 
 
-class SampleSink:
-    """The output in memory at its own bit depth; finished blocks are rounded into it."""
-
-    def __init__(self, work: Work) -> None:
-        source = work.picture.samples
-        shape = (work.plan.rows.target, work.plan.columns.target, work.picture.channels)
-        self.samples: Samples = np.empty(shape, dtype=source.dtype)
-
-    def write(self, top: int, left: int, block_01: Tensor) -> None:
-        """Round a block ``[C, h, w]`` into its place."""
-        height, width = block_01.shape[1:]
-        place = self.samples[top : top + height, left : left + width]
-        place[...] = samples_from_01(block_01, self.samples.dtype)
-
-
 def _batches(plan: TilePlan, size: int) -> Iterable[list[Tile]]:
     tiles = list(plan)
     return (tiles[start : start + size] for start in range(0, len(tiles), size))
+
+
+def _side(plan: TilePlan) -> int:
+    """The longer side of a plan's tiles in lq pixels."""
+    return max(plan.rows.tile, plan.columns.tile)
 
 
 def _margin(source: int, target: int, scale: int) -> int:
@@ -287,43 +377,3 @@ def _margin(source: int, target: int, scale: int) -> int:
     if source == target:
         return 0
     return math.ceil(Axis(source=source, target=target).support / scale) + 1
-
-
-def _colour(window_01: Tensor) -> Tensor:
-    """The three channels that the network sees; colour is premultiplied by alpha."""
-    channels = window_01.shape[1]
-    has_alpha = channels in (2, 4)
-    colour = window_01[:, : channels - 1] if has_alpha else window_01
-    if has_alpha:
-        colour = colour * window_01[:, -1:]
-    return colour.expand(-1, 3, -1, -1)
-
-
-def _finish(work: Work, tile: Tile, window_01: Tensor, sr_01: Tensor) -> Tensor:
-    """A tile's result on the target's grid, in the picture's own channels, cut to what is kept."""
-    scale = sr_01.shape[-1] // window_01.shape[-1]
-    colour = _on_target(work.plan, tile, sr_01, scale)
-    if work.picture.channels < 3:
-        colour = colour.mean(1, keepdim=True)
-    if work.picture.has_alpha:
-        alpha = _on_target(work.plan, tile, window_01[:, -1:], 1).clamp(0.0, 1.0)
-        # Where nothing shows, any colour will do; the floor keeps the quotient finite.
-        colour = (colour / alpha.clamp_min(1.0 / 65_535)).clamp(0.0, 1.0)
-        colour = torch.cat((colour, alpha), 1)
-    return colour[0]
-
-
-def _on_target(plan: TilePlan, tile: Tile, picture: Tensor, scale: int) -> Tensor:
-    """Kept rows and columns of a tile whose pixels are ``scale`` to an lq pixel."""
-    for dim, axis, start, k in (
-        (-2, plan.rows, tile.rows.start, tile.row),
-        (-1, plan.columns, tile.columns.start, tile.column),
-    ):
-        low, high = axis.intervals[k]
-        origin, source = start * scale, axis.length * scale
-        if source == axis.target:
-            picture = picture.narrow(dim, low - origin, high - low)
-        else:
-            size = Axis(source=source, target=axis.target)
-            picture = resample(picture, dim, size, low, high, origin=origin)
-    return picture

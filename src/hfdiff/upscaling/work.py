@@ -1,0 +1,105 @@
+"""One picture being enlarged: what the network sees of it, and what its answers become."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hfdiff.imaging.picture import Picture
+from hfdiff.imaging.pixels import Samples, samples_from_01
+from hfdiff.imaging.resize import Axis, resample
+from hfdiff.upscaling.options import UpscaleOptions
+from hfdiff.upscaling.tiles import Tile, TilePlan
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One picture being enlarged: what is read, how it is cut, what it becomes.
+
+    ``redone`` says of each tile that was computed again in float32 what was wrong with it.
+    """
+
+    picture: Picture
+    plan: TilePlan
+    options: UpscaleOptions
+    redone: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enlarged:
+    """An enlarged picture and how it came about.
+
+    Attributes:
+        picture: The result, with the metadata and notes of its source.
+        options: What was asked, with the tile that was used in the end; that tile, asked for,
+            gives the same bytes.
+        tiles: How many tiles were computed.
+        retries: How often something was computed again: whole pictures by smaller tiles when
+            memory ran out, single tiles in float32.
+        notes: What of that there is to say.
+    """
+
+    picture: Picture
+    options: UpscaleOptions
+    tiles: int
+    retries: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class SampleSink:
+    """The output in memory at its own bit depth; finished blocks are rounded into it."""
+
+    def __init__(self, work: Work) -> None:
+        source = work.picture.samples
+        shape = (work.plan.rows.target, work.plan.columns.target, work.picture.channels)
+        self.samples: Samples = np.empty(shape, dtype=source.dtype)
+
+    def write(self, top: int, left: int, block_01: Tensor) -> None:
+        """Round a block ``[C, h, w]`` into its place."""
+        height, width = block_01.shape[1:]
+        place = self.samples[top : top + height, left : left + width]
+        place[...] = samples_from_01(block_01, self.samples.dtype)
+
+
+def colour_of(window_01: Tensor) -> Tensor:
+    """The three channels that the network sees; colour is premultiplied by alpha."""
+    channels = window_01.shape[1]
+    has_alpha = channels in (2, 4)
+    colour = window_01[:, : channels - 1] if has_alpha else window_01
+    if has_alpha:
+        colour = colour * window_01[:, -1:]
+    return colour.expand(-1, 3, -1, -1)
+
+
+def finish(work: Work, tile: Tile, window_01: Tensor, sr_01: Tensor) -> Tensor:
+    """A tile's result on the target's grid, in the picture's own channels, cut to what is kept."""
+    scale = sr_01.shape[-1] // window_01.shape[-1]
+    colour = _on_target(work.plan, tile, sr_01, scale)
+    if work.picture.channels < 3:
+        colour = colour.mean(1, keepdim=True)
+    if work.picture.has_alpha:
+        alpha = _on_target(work.plan, tile, window_01[:, -1:], 1).clamp(0.0, 1.0)
+        # Where nothing shows, any colour will do; the floor keeps the quotient finite.
+        colour = (colour / alpha.clamp_min(1.0 / 65_535)).clamp(0.0, 1.0)
+        colour = torch.cat((colour, alpha), 1)
+    return colour[0]
+
+
+def _on_target(plan: TilePlan, tile: Tile, picture: Tensor, scale: int) -> Tensor:
+    """Kept rows and columns of a tile whose pixels are ``scale`` to an lq pixel."""
+    for dim, axis, start, k in (
+        (-2, plan.rows, tile.rows.start, tile.row),
+        (-1, plan.columns, tile.columns.start, tile.column),
+    ):
+        low, high = axis.intervals[k]
+        origin, source = start * scale, axis.length * scale
+        if source == axis.target:
+            picture = picture.narrow(dim, low - origin, high - low)
+        else:
+            size = Axis(source=source, target=axis.target)
+            picture = resample(picture, dim, size, low, high, origin=origin)
+    return picture
