@@ -7,10 +7,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from backbones import vits14
+from hfdiff.core.weights import write_weights
 from hfdiff.data.batches import Batch
 from hfdiff.model.build import build_model
 from hfdiff.model.config import ModelConfig
+from hfdiff.model.extractor_file import save_extractor
 from hfdiff.model.model_file import ModelCard, save_model
+from hfdiff.nn.extractor import Extractor, ExtractorConfig
+from hfdiff.nn.invertible import InvertibleConfig
 from hfdiff.training.run import resolve, train
 from scenes import SCENES, gt_of
 from small_networks import SMALL_AUTOENCODERS, SMALL_UNETS
@@ -68,6 +73,21 @@ def lite_teacher_file(folder: Path) -> Path:
     fill_by_recipe(model.codec)
     fill_by_recipe(model.network)
     return _saved(folder / "lite_teacher.safetensors", model)
+
+
+def extractor_file(folder: Path) -> Path:
+    """A small extractor H, with weights that follow from their names."""
+    config = ExtractorConfig(invertible=InvertibleConfig(width=8, modules=2))
+    path = folder / "extractor.safetensors"
+    save_extractor(path, fill_by_recipe(Extractor(config)), CARD)
+    return path
+
+
+def dino_file(folder: Path) -> Path:
+    """A network of DINOv2's smallest size and layout, with random weights."""
+    path = folder / "dinov2.safetensors"
+    write_weights(path, vits14(), {})
+    return path
 
 
 @dataclass(frozen=True)

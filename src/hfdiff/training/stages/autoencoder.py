@@ -37,6 +37,7 @@ from hfdiff.training.stages.common import (
     random_part,
     start_model,
     uniform_rows,
+    with_origins,
 )
 from hfdiff.training.validation import Pair, decoded_way, validate_pairs
 
@@ -86,9 +87,10 @@ class AutoencoderStage:
         check_data(settings, self._config)
         side = settings.data.gt_size
         self._lpips: Lpips | None = None
+        self._frozen_nets = frozen_nets(settings, settings.lpips_stages)
         if settings.lpips:
             check_vgg(min(side, settings.lpips_part or side))
-            self._lpips = frozen_nets(settings, settings.lpips_stages).lpips
+            self._lpips = self._frozen_nets.lpips
         if settings.adversarial:
             check_discriminator(settings.discriminator, side)
             if 0 < settings.micro_batch < settings.batch:
@@ -148,7 +150,8 @@ class AutoencoderStage:
     ) -> None:
         """Write the codec as a model file."""
         model = assemble(self._config, nn.Identity(), averaged["codec"], {})
-        export_model(model, path, "autoencoder", training, self._before)
+        told = with_origins(training, self._frozen_nets)
+        export_model(model, path, "autoencoder", told, self._before)
 
     def _picture_terms(
         self, picture_pm1: Tensor, batch: Batch, generator: torch.Generator

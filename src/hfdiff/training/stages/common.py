@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from hfdiff.core.errors import SettingsError
 from hfdiff.data.batches import Batch
+from hfdiff.losses.feature_settings import FeatureSettings
 from hfdiff.losses.table import FrozenNets
 from hfdiff.model.config import ModelConfig
+from hfdiff.model.extractor_file import load_extractor
 from hfdiff.model.model_file import Description, ModelCard, load_model, save_model
 from hfdiff.model.sr_model import SRModel
 from hfdiff.nn.discriminator import DiscriminatorConfig
@@ -53,7 +55,15 @@ def describe_unsaved(config: ModelConfig, name: str) -> Description:
 def export_model(
     model: SRModel, path: Path, name: str, training: Mapping[str, Any], before: ModelCard | None
 ) -> None:
-    """Write a stage's result; the training of earlier stages stays in its card."""
+    """Write a stage's result; the training of earlier stages stays in its card.
+
+    Args:
+        model: Its networks.
+        path: The file.
+        name: Of the model.
+        training: What the card shall say of this stage; see `with_origins`.
+        before: Card of what the stage started from.
+    """
     history = list(before.training.get("stages", [])) if before is not None else []
     card = ModelCard(
         name=name,
@@ -64,10 +74,24 @@ def export_model(
     save_model(path, model, card)
 
 
-def frozen_nets(settings: RunSettings, lpips_stages: int) -> FrozenNets:
+def frozen_nets(
+    settings: RunSettings, lpips_stages: int, features: FeatureSettings | None = None
+) -> FrozenNets:
     """Feature networks for a run: their trunks compute in the run's precision."""
     dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
-    return FrozenNets(torch.device("cpu"), lpips_stages=lpips_stages, dtype=dtype)
+    return FrozenNets(
+        torch.device("cpu"),
+        lpips_stages=lpips_stages,
+        dtype=dtype,
+        features=features,
+        read_extractor=lambda path: load_extractor(Path(path))[0],
+    )
+
+
+def with_origins(training: Mapping[str, Any], frozen: FrozenNets | None) -> dict[str, Any]:
+    """What a card says of a training, with the frozen networks it looked through, if any."""
+    origins = frozen.origins() if frozen is not None else {}
+    return {**training, **({"frozen_networks": origins} if origins else {})}
 
 
 def check_data(settings: RunSettings, config: ModelConfig) -> None:

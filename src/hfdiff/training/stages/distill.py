@@ -20,6 +20,8 @@ from hfdiff.data.batches import Batch
 from hfdiff.diffusion.denoiser import Denoiser
 from hfdiff.diffusion.samplers import recorded_noise, sample_deterministic
 from hfdiff.losses import adversarial
+from hfdiff.losses.chunks import in_chunks
+from hfdiff.losses.feature_settings import FeatureSettings
 from hfdiff.losses.inputs import Branch, DistillInputs, Student
 from hfdiff.losses.table import LOSSES
 from hfdiff.model.sr_model import SRModel
@@ -38,6 +40,7 @@ from hfdiff.training.stages.common import (
     normal_rows,
     random_corner,
     start_model,
+    with_origins,
 )
 from hfdiff.training.validation import Pair, decoded_way, upscaler_way, validate_pairs
 
@@ -55,6 +58,9 @@ class DistillSettings(RunSettings):
         branch: On which of the student's outputs image terms act (spec 11).
         train_decoder: Whether the decoder learns along.
         part: Side of the random lq square that image terms decode; 0: the whole patch.
+        chunk: Pictures that image terms look at together, on one process; 0: all of a micro-batch.
+            Changes memory and time, and not the result.
+        features: Which networks the terms hf and js_dino look through, and how.
         lpips_stages: Stages of VGG16 in LPIPS; 5 is LPIPS proper.
         discriminator: Its sizes, where ``terms`` has ``adversarial``.
     """
@@ -66,11 +72,16 @@ class DistillSettings(RunSettings):
     branch: Branch = "distill"
     train_decoder: bool = False
     part: int = 0
+    chunk: int = 0
+    features: FeatureSettings = field(default_factory=FeatureSettings)
     lpips_stages: int = 5
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("part", "chunk"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} must be at least 0, got {getattr(self, name)}")
         known = [*LOSSES, ADVERSARIAL]
         for name, weight in self.terms.items():
             if name not in known:
@@ -100,7 +111,7 @@ class DistillStage:
         self._student = started.network
         self._schedule = started.schedule
         self._teacher = _teacher_of(settings, started)
-        self._frozen_nets = frozen_nets(settings, settings.lpips_stages)
+        self._frozen_nets = frozen_nets(settings, settings.lpips_stages, settings.features)
         self._used = {name: weight for name, weight in settings.terms.items() if weight}
         self._check_seen()
         # In the order of the table, where a term may find what an earlier one has computed.
@@ -160,7 +171,8 @@ class DistillStage:
         self, averaged: Mapping[str, nn.Module], path: Path, training: Mapping[str, Any]
     ) -> None:
         """Write the student as a model file."""
-        export_model(self._assembled(averaged), path, "student", training, self._before.card)
+        told = with_origins(training, self._frozen_nets)
+        export_model(self._assembled(averaged), path, "student", told, self._before.card)
 
     def inputs(
         self, batch: Batch, *, noise: Tensor, corner: tuple[int, int] = (0, 0)
@@ -188,6 +200,10 @@ class DistillStage:
             rows = slice(top * scale, (top + side) * scale)
             return picture[..., rows, left * scale : (left + side) * scale]
 
+        def decode(x_0: Tensor, lq_pm1: Tensor) -> Tensor:
+            return codec.decode(x_0, lq_pm1).float()
+
+        chunk = self.settings.chunk
         return DistillInputs(
             gt_pm1=seen(batch.gt_pm1, self._config.scale),
             x_0_gt=x_0_gt,
@@ -198,9 +214,10 @@ class DistillStage:
             student=Student(
                 predict_x_0=lambda x_T: student.predict_x_0(x_T, last, lq_pm1),
                 predict_x_T=lambda x_0: student.predict_x_T(x_0, lq_pm1),
-                decode=lambda x_0: codec.decode(seen(x_0, 1), seen(lq_pm1, 1)).float(),
+                decode=lambda x_0: in_chunks(decode, (seen(x_0, 1), seen(lq_pm1, 1)), chunk),
             ),
             branch=self.settings.branch,
+            chunk=chunk,
         )
 
     def _assembled(self, averaged: Mapping[str, nn.Module]) -> Any:

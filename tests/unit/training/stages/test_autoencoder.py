@@ -46,6 +46,16 @@ def test_every_term_is_there_when_it_has_a_weight(ground, stored_vgg):
     assert terms.keys() | {"discriminator"} == stage.weights().keys()
 
 
+def test_the_card_names_the_network_of_lpips_with_its_terms(ground, stored_vgg, tmp_path):
+    stage = stage_of(ground, "lpips=1")
+
+    stage.export(stage.networks(), tmp_path / "codec.safetensors", {"stage": "autoencoder"})
+
+    told = load_model(tmp_path / "codec.safetensors")[1].card.training["stages"][-1]
+    expected = "vgg16; torchvision's ImageNet weights (BSD-3-Clause)"
+    assert told["frozen_networks"] == {"lpips": expected}
+
+
 def test_lpips_alone_is_enough(ground, stored_vgg):
     terms = losses(stage_of(ground, "l1=0", "lpips=1"))
 

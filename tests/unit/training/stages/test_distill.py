@@ -1,16 +1,36 @@
 import pytest
 import torch
 
-from hfdiff.core.errors import SettingsError
+from hfdiff.core.errors import CheckpointError, SettingsError
 from hfdiff.losses.table import LOSSES
 from hfdiff.model.model_file import load_model, save_model
 from hfdiff.training.run import build
 from hfdiff.training.stages.distill import DistillSettings
-from training_pieces import CARD, batch_of, freed, published_teacher_file
+from training_pieces import (
+    CARD,
+    batch_of,
+    dino_file,
+    extractor_file,
+    freed,
+    published_teacher_file,
+)
 
 
 def stage_of(ground, *changes):
     return freed(build("distill", ground.settings("distill", "stage", *changes), []))
+
+
+WHOLE = "terms={distill: 1, inv: 1, con: 1, hf: 0.2, js_dino: 0.15, adversarial: 0, l1: 0}"
+
+
+@pytest.fixture(scope="module")
+def features(ground):
+    """Settings of the paper's whole objective, on small networks (Eq. 9)."""
+    return [
+        WHOLE,
+        f"features.extractor={extractor_file(ground.root)}",
+        f"features.dino={dino_file(ground.root)}",
+    ]
 
 
 def losses(stage, batch=None, phase="student"):
@@ -95,6 +115,97 @@ def test_the_square_of_a_batch_is_the_same_for_all_its_parts(ground):
     parts = [losses(stage, batch.part(k, k + 2))["l1"] for k in (0, 2)]
 
     torch.testing.assert_close(whole, (parts[0] + parts[1]) / 2, atol=1e-6, rtol=1e-5)
+
+
+def test_the_paper_s_objective_is_whole_and_trains_the_student_alone(ground, features):
+    stage = stage_of(ground, *features)
+    networks = {type(net).__name__: net for net in stage.frozen()}
+
+    terms = losses(stage)
+    sum(stage.weights()[name] * term for name, term in terms.items()).backward()
+
+    assert stage.weights() == {"distill": 1, "inv": 1, "con": 1, "hf": 0.2, "js_dino": 0.15}
+    assert list(terms) == ["distill", "inv", "con", "hf", "js_dino"]
+    assert all(term > 0 for term in terms.values())
+    assert all(p.grad is not None for p in stage.networks()["student"].parameters())
+    assert {"Extractor", "Backbone"} <= networks.keys()
+    for net in stage.frozen():
+        trained = set(map(id, stage.networks()["decoder"].parameters()))
+        assert all(p.grad is None for p in net.parameters() if id(p) not in trained)
+
+
+@pytest.mark.parametrize("term", ["hf", "js_dino"])
+def test_the_branch_decides_which_of_the_student_s_calls_an_image_term_trains(
+    ground, features, term
+):
+    """Eq. 6 and Algorithm 1 disagree (spec 11): the two branches are other numbers."""
+    alone = f"terms={{distill: 0, inv: 0, con: 0, hf: 0, js_dino: 0, l1: 0, {term}: 1}}"
+
+    values = [
+        losses(stage_of(ground, *features, alone, f"branch={branch}"))[term].item()
+        for branch in ("distill", "consistency")
+    ]
+
+    assert values[0] != pytest.approx(values[1], rel=1e-3)
+
+
+def test_chunks_change_neither_terms_nor_gradients(ground, features):
+    found = []
+    for chunk in (0, 1):
+        stage = stage_of(ground, *features, f"chunk={chunk}")
+        terms = losses(stage)
+        (terms["hf"] + terms["js_dino"]).backward()
+        parameters = [p for net in stage.networks().values() for p in net.parameters()]
+        found.append((terms, [p.grad for p in parameters if p.grad is not None]))
+
+    (whole, its), (cut, theirs) = found
+    for name, term in whole.items():
+        torch.testing.assert_close(cut[name], term, rtol=1e-5, atol=1e-8)
+    torch.testing.assert_close(its, theirs, rtol=1e-3, atol=1e-7)
+
+
+def test_the_card_names_the_frozen_networks_that_were_looked_through(ground, features, tmp_path):
+    stage = stage_of(ground, *features)
+
+    stage.export(stage.networks(), tmp_path / "student.safetensors", {"stage": "distill"})
+
+    told = load_model(tmp_path / "student.safetensors")[1].card.training["stages"][-1]
+    assert set(told["frozen_networks"]) == {"extractor", "dino"}
+    assert told["frozen_networks"]["extractor"].startswith("content hash ")
+    assert told["frozen_networks"]["dino"].startswith("dinov2 vits14")
+
+
+def test_a_card_names_none_where_none_was_used(ground, tmp_path):
+    stage = stage_of(ground)
+
+    stage.export(stage.networks(), tmp_path / "student.safetensors", {"stage": "distill"})
+
+    card = load_model(tmp_path / "student.safetensors")[1].card
+    assert "frozen_networks" not in card.training["stages"][-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ("features.extractor=''", SettingsError, r"hf needs .*: set features\.extractor"),
+        ("features.extractor=nowhere.safetensors", CheckpointError, "nowhere.* does not exist"),
+        ("features.extractor={codec}", CheckpointError, "must hold a feature extractor, it is of"),
+        ("features.dino=''", SettingsError, "js_dino needs a network"),
+        ("features.dino=nowhere.pth", CheckpointError, r"no DINOv2 weights at nowhere\.pth"),
+        ("features.dino={extractor}", CheckpointError, "extractor.safetensors"),
+    ],
+)
+def test_a_missing_or_wrong_feature_network_is_one_sentence_before_anything_is_computed(
+    ground, features, change, error, message
+):
+    files = {"{codec}": "lite_codec.safetensors", "{extractor}": "extractor.safetensors"}
+    for name, file in files.items():
+        change = change.replace(name, str(ground.root / file))
+
+    with pytest.raises(error, match=message) as caught:
+        stage_of(ground, *features, change)
+
+    assert "\n" not in str(caught.value)
 
 
 def test_a_student_may_go_on_under_a_teacher_of_its_own(ground):
