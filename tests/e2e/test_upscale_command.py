@@ -35,6 +35,11 @@ def picture(path, width=40, height=30, mode="RGB", **options):
     return path
 
 
+def listed(folder):
+    """Names of what people see in a folder."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
 def records(done):
     return [json.loads(line) for line in done.stdout.decode().splitlines()]
 
@@ -103,7 +108,7 @@ def test_two_inputs_with_one_output_name_both_keep_their_extension(tmp_path):
 
     run("upscale", tmp_path / "in", "-o", tmp_path / "out", "--format", "png")
 
-    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    names = listed(tmp_path / "out")
     assert names == ["1.jpg.png", "1.png.png", "2.png"]
 
 
@@ -132,7 +137,7 @@ def test_outputs_beside_their_sources_are_not_enlarged_again(tmp_path):
 
     assert "\n2 outputs of earlier runs were passed over\n" in again.stderr.decode()
     assert "no pictures" not in again.stderr.decode()
-    names = sorted(p.name for p in tmp_path.iterdir())
+    names = listed(tmp_path)
     assert names == ["a.png", "a_x4.png", "plan_x4.png", "plan_x4_x4.png"]
 
 
@@ -141,7 +146,7 @@ def test_a_named_file_that_cannot_hold_alpha_gets_a_name_that_can(tmp_path):
 
     run("upscale", source, "-o", tmp_path / "b.jpg")
 
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.png"]
+    assert listed(tmp_path) == ["a.png", "b.png"]
 
 
 def test_more_than_16_times_is_refused_by_size_too(tmp_path):
@@ -200,7 +205,7 @@ def test_a_file_to_standard_output_and_standard_input_to_a_file(tmp_path):
     run("upscale", "-", "-o", tmp_path / "b.png", stdin=source.read_bytes())
 
     assert (tmp_path / "b.png").read_bytes() == to_stdout.stdout
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.png"]
+    assert listed(tmp_path) == ["a.png", "b.png"]
     both = run("upscale", source, source, "-o", "-", expect=2)
     assert "- stands for one picture" in both.stderr.decode()
 
@@ -211,7 +216,7 @@ def test_a_stream_gets_a_name_that_fits_and_notes(tmp_path):
     done = run("upscale", "-", "-o", "x.jpg", stdin=source.read_bytes(), cwd=tmp_path)
     piped = run("upscale", source, "-o", "-", "-f", "jpg")
 
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["rgba.png", "x.png"]
+    assert listed(tmp_path) == ["rgba.png", "x.png"]
     assert piped.stdout == (tmp_path / "x.png").read_bytes()
     assert piped.stderr.decode() == "note: JPEG has no transparency: written as PNG\n"
     assert done.stderr.decode() == piped.stderr.decode() + "note: the output is x.png\n"
@@ -322,7 +327,7 @@ def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path, number):
     assert process.returncode == 130
     assert b"interrupted; what is done is kept" in error
     assert b"Traceback" not in error
-    for path in (tmp_path / "out").iterdir():
+    for path in (tmp_path / "out").glob("*.png"):
         with Image.open(path) as whole:
             whole.load()
 
@@ -380,7 +385,7 @@ def test_limits_of_formats_are_met_before_anything_is_computed(tmp_path):
     done = run("upscale", wide.parent, "-o", tmp_path / "out", "-f", "webp", expect=1)
 
     assert "WEBP holds at most 16383 pixels a side" in done.stderr.decode()
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["small.webp"]
+    assert listed(tmp_path / "out") == ["small.webp"]
 
 
 def test_alpha_forces_a_format_that_can_hold_it_and_says_so(tmp_path):
@@ -420,7 +425,7 @@ def test_wrong_use_is_one_sentence_and_an_exit_code(tmp_path, arguments, code, m
     done = run(*arguments, cwd=tmp_path, expect=code)
 
     assert message in done.stderr.decode()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "a2.png"]
+    assert listed(tmp_path) == ["a.png", "a2.png"]
 
 
 def test_a_hub_id_offline_is_one_sentence(tmp_path, monkeypatch):
@@ -442,7 +447,7 @@ def test_realset65_comes_out_whole(tmp_path):
     done = run("upscale", tmp_path / "in", "-o", tmp_path / "out", "--json", "-t", "0")
 
     assert len(records(done)) == 65
-    assert len(list((tmp_path / "out").iterdir())) == 65
+    assert len(listed(tmp_path / "out")) == 65
     for record in records(done):
         with Image.open(record["path"]) as lq, Image.open(record["output"]) as sr:
             sr.load()

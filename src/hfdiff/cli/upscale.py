@@ -12,7 +12,7 @@ from hfdiff.cli.upscale_stream import found_model, upscale_stream
 from hfdiff.core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from hfdiff.upscaling.options import Naming, UpscaleOptions
+    from hfdiff.upscaling.options import Naming, UpscaleOptions, Writing
 
 
 def upscale(
@@ -43,6 +43,14 @@ def upscale(
     size: Annotated[
         str | None,
         typer.Option("--size", metavar="WxH", help="Exact pixels; W x or x H alone."),
+    ] = None,
+    min_size: Annotated[
+        str | None,
+        typer.Option("--min-size", metavar="WxH", help="At least; larger ones are copied."),
+    ] = None,
+    max_size: Annotated[
+        str | None,
+        typer.Option("--max-size", metavar="WxH", help="At most; larger ones are copied."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same picture.")] = 0,
     steps: Annotated[
@@ -85,9 +93,19 @@ def upscale(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make outputs anew that exist.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="What an earlier run made counts as done.")
+    ] = False,
     recursive: Annotated[
         bool,
         typer.Option("--recursive/--no-recursive", help="Whether folders in folders are entered."),
+    ] = True,
+    strip_metadata: Annotated[
+        bool, typer.Option("--strip-metadata", help="Carry over the ICC profile only.")
+    ] = False,
+    provenance: Annotated[
+        bool,
+        typer.Option("--provenance/--no-provenance", help="State model, options, seed in XMP."),
     ] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a picture on stdout.")
@@ -99,7 +117,7 @@ def upscale(
     Example: hfdiff upscale holiday.jpg -o better/
     """
     from hfdiff.imaging.files import format_named
-    from hfdiff.upscaling.options import Naming, UpscaleOptions, parse_size
+    from hfdiff.upscaling.options import Naming, UpscaleOptions, Writing, parse_size
 
     paths = [*(inputs or []), *(input_option or [])]
     if not paths:
@@ -108,7 +126,9 @@ def upscale(
         raise SettingsError(f"--fp32 and --dtype {dtype} contradict each other")
     options = UpscaleOptions(
         scale=scale,
-        size=None if size is None else parse_size(size),
+        size=parse_size(size),
+        min_size=parse_size(min_size),
+        max_size=parse_size(max_size),
         seed=seed,
         steps=steps,
         tile=tile,
@@ -121,19 +141,22 @@ def upscale(
         format=None if file_format == "auto" else format_named(file_format),
         suffix=suffix,
         overwrite=overwrite,
+        resume=resume,
         recursive=recursive,
     )
+    writing = Writing(quality=quality, strip_metadata=strip_metadata, provenance=provenance)
     report = Report(as_json=as_json, quiet=quiet)
     load = {"model": model, "device": _device_name(device), "dtype": dtype}
     with terminable():
         if "-" in (*paths, output):
             if len(paths) > 1:
                 raise SettingsError(f"- stands for one picture, got {len(paths)} inputs")
-            if as_json or suffix is not None:
-                raise SettingsError(f"{'--json' if as_json else '--suffix'} does not go with -")
-            upscale_stream(paths[0], naming, options, load, quality)
+            named = {"--json": as_json, "--suffix": suffix is not None, "--resume": resume}
+            for option in [name for name, is_set in named.items() if is_set]:
+                raise SettingsError(f"{option} does not go with -")
+            upscale_stream(paths[0], naming, options, load, writing)
         else:
-            _upscale_files(paths, naming, options, load, quality, report)
+            _upscale_files(paths, naming, options, load, writing, report)
 
 
 def _upscale_files(
@@ -141,7 +164,7 @@ def _upscale_files(
     naming: "Naming",
     options: "UpscaleOptions",
     load: dict[str, Any],
-    quality: int | None,
+    writing: "Writing",
     report: "Report",
 ) -> None:
     from hfdiff.model.model_file import describe
@@ -156,7 +179,7 @@ def _upscale_files(
         upscaler = Upscaler.from_pretrained(**load)
         upscaler.model.check_steps(options.steps)
         report.begin(upscaler.summary(), plan)
-        records = run_plan(plan, upscaler, options, quality=quality, on_progress=report.progress)
+        records = run_plan(plan, upscaler, options, writing=writing, on_progress=report.progress)
     else:
         report.begin("", plan)
         records = refused(plan)

@@ -61,7 +61,8 @@ class Report:
         if self._bar is not None:
             rate = self._megapixels / max(time.monotonic() - self._began, 1e-9)
             text = f"{self._done}/{self._total}  {shown(job.source.name)}  {rate:.2f} MP/s"
-            self._bar.update(self._task, completed=self._done + done / tiles, description=text)
+            done_now = max(self._bar.tasks[0].completed, self._done + done / tiles)  # never back
+            self._bar.update(self._task, completed=done_now, description=text)
 
     def add(self, record: "Record") -> None:
         """One picture is settled."""
@@ -93,12 +94,18 @@ class Report:
             _note("nothing to do: no pictures there")
             return
         parts = [f"{self.count['done']} done"]
+        parts += [f"{self.count['kept']} kept from an earlier run"] if self.count["kept"] else []
         parts += [f"{self.count['exists']} left alone (exist)"] if self.count["exists"] else []
         parts += [f"{self.count['failed']} failed"] if self.count["failed"] else []
         parts += ["interrupted; what is done is kept"] if interrupted else []
         _note(", ".join(parts))
-        if self.count["exists"]:
-            _note("hint: --overwrite makes existing outputs anew")
+        if interrupted:
+            _note("hint: the same command with --resume goes on")
+        elif self.count["exists"]:
+            _note(
+                "hint: --overwrite makes existing outputs anew, "
+                "--resume leaves those of an earlier run"
+            )
 
     def _line(self, text: str) -> None:
         if self._bar is not None:

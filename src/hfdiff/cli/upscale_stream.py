@@ -11,7 +11,7 @@ from hfdiff.core.errors import CheckpointError, ImageError, MissingExtraError, S
 
 if TYPE_CHECKING:
     from hfdiff.imaging.files import Header
-    from hfdiff.upscaling.options import Naming, UpscaleOptions
+    from hfdiff.upscaling.options import Naming, UpscaleOptions, Writing
 
 
 def upscale_stream(
@@ -19,24 +19,26 @@ def upscale_stream(
     naming: "Naming",
     options: "UpscaleOptions",
     load: dict[str, Any],
-    quality: int | None,
+    writing: "Writing",
 ) -> None:
     """One picture where - stands for standard input, or for standard output, or both."""
     import io
 
     from hfdiff.imaging.files import encode_picture, read_header, read_picture, write_picture
+    from hfdiff.upscaling.outputs import finished
     from hfdiff.upscaling.upscaler import Upscaler
 
     load["model"] = found_model(load["model"])
     content = io.BytesIO(sys.stdin.buffer.read()) if source == "-" else Path(source)
     target, wanted, notes = _stream_target(read_header(content), naming)
-    picture = read_picture(content)
-    better = Upscaler.from_pretrained(**load).upscale(picture, options)
+    upscaler = Upscaler.from_pretrained(**load)
+    enlarged = upscaler.enlarge(read_picture(content), options)
+    better, more = finished(enlarged, upscaler.description, upscaler.dtype_name, writing)
     if target is None:
-        sys.stdout.buffer.write(encode_picture(better, wanted, quality=quality))
+        sys.stdout.buffer.write(encode_picture(better, wanted, quality=writing.quality))
     else:
-        write_picture(better, target, wanted, quality=quality)
-    for note in (*notes, *picture.notes):
+        write_picture(better, target, wanted, quality=writing.quality)
+    for note in (*notes, *better.notes, *enlarged.notes, *more):
         typer.echo(shown(f"note: {note}"), err=True)
 
 

@@ -9,18 +9,33 @@ from typing import Protocol
 
 from hfdiff.imaging.deep import DEEP_FORMATS
 from hfdiff.imaging.files import FORMATS, Header, format_named
-from hfdiff.upscaling.options import Naming, UpscaleOptions
+from hfdiff.upscaling.options import Naming, UpscaleOptions, is_kept
 from hfdiff.upscaling.search import exists
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One picture to make: where from, where to, as what."""
+    """One picture to make.
+
+    Attributes:
+        source: Where from.
+        target: Where to.
+        format: As what: a key of FORMATS.
+        notes: On what cannot be as asked.
+        size: (width, height) of the input.
+        target_size: The same of the output.
+        source_format: The format of the input.
+        is_kept: Whether the picture is large enough already and only copied.
+    """
 
     source: Path
     target: Path
     format: str
     notes: tuple[str, ...] = ()
+    size: tuple[int, int] = (0, 0)
+    target_size: tuple[int, int] = (0, 0)
+    source_format: str = ""
+    is_kept: bool = False
 
 
 class Placed(Protocol):
@@ -56,7 +71,17 @@ def plan_job(
         folder = folder_for(item, naming)
         stem = item.path.stem + mark(item, folder, naming, options, model_scale)
         target = folder / f"{stem}{suffix_for(item.path, wanted)}"
-    return Job(source=item.path, target=target, format=wanted, notes=notes)
+    header = item.header
+    return Job(
+        source=item.path,
+        target=target,
+        format=wanted,
+        notes=notes,
+        size=(header.width, header.height),
+        target_size=item.size,
+        source_format=header.format,
+        is_kept=is_kept(header.width, header.height, options, model_scale),
+    )
 
 
 def choose_format(
@@ -101,7 +126,7 @@ def mark(
         return naming.suffix
     if not is_beside(item, folder):
         return ""
-    if options.size is not None:
+    if (options.size, options.min_size, options.max_size) != (None, None, None):
         return "_{}x{}".format(*item.size)
     scale = model_scale if options.scale is None else options.scale
     return f"_x{scale:g}"

@@ -6,7 +6,7 @@ No torch here: a folder of ten thousand pictures is planned by headers alone.
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hfdiff.core.errors import HFDiffError, ImageError, SettingsError
@@ -30,12 +30,27 @@ class Plan:
     """Everything that will be done, and what will not.
 
     Of files in folders, ``ignored`` are no pictures by name, ``earlier`` outputs of earlier runs.
+    ``naming`` is what outputs were named by.
     """
 
     jobs: tuple[Job, ...]
     refusals: tuple[Refusal, ...]
     ignored: int
     earlier: int
+    naming: Naming = field(default_factory=Naming)
+
+    def root_of(self, job: Job) -> Path:
+        """The folder that a job's output belongs to: the one that was named, or its own."""
+        output = self.naming.output
+        is_inside = output is not None and output in job.target.parents
+        return output if output is not None and is_inside else job.target.parent
+
+    @property
+    def is_remembered(self) -> bool:
+        """Whether a ledger is kept: not for one picture into a file or beside its source."""
+        if self.naming.resume or len(self.jobs) > 1:
+            return True
+        return any(self.naming.output in job.target.parents for job in self.jobs)
 
 
 def plan_work(
@@ -72,7 +87,13 @@ def plan_work(
         else:
             refusals.append(refusal)
     earlier = len(search.files) - len(files)
-    return Plan(jobs=tuple(kept), refusals=tuple(refusals), ignored=search.ignored, earlier=earlier)
+    return Plan(
+        jobs=tuple(kept),
+        refusals=tuple(refusals),
+        ignored=search.ignored,
+        earlier=earlier,
+        naming=naming,
+    )
 
 
 def _without_earlier_outputs(files: Mapping[Path, Input], naming: Naming) -> list[Input]:
@@ -150,7 +171,7 @@ def _refuse(item: Found, job: Job, naming: Naming, taken: Mapping[str, Path]) ->
         elif not job.target.is_file():
             kind = "a folder" if job.target.is_dir() else "no regular file"
             reason = f"the output {job.target} is {kind}"
-        elif not naming.overwrite and reason is None:
+        elif not (naming.overwrite or naming.resume) and reason is None:
             reason, is_earlier = f"{job.target} exists", True
     return None if reason is None else _refusal(item, job, reason, exists=is_earlier)
 

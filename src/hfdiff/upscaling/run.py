@@ -5,16 +5,20 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from hfdiff.imaging.files import read_picture, write_picture
+from hfdiff.imaging.files import read_picture
+from hfdiff.upscaling.ledger import Ledger, Verdict
 from hfdiff.upscaling.names import Job
-from hfdiff.upscaling.options import UpscaleOptions
+from hfdiff.upscaling.options import UpscaleOptions, Writing
+from hfdiff.upscaling.outputs import copy_output, finished, made_by, write_output
 from hfdiff.upscaling.plan import Plan
 from hfdiff.upscaling.reasons import reason_of
 from hfdiff.upscaling.upscaler import Upscaler
 
 _log = logging.getLogger(__name__)
+Status = Literal["done", "kept", "exists", "failed"]
+JobProgress = Callable[[Job, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,24 +28,32 @@ class Record:
     Attributes:
         path: The input.
         output: The output, where one was planned.
-        status: ``done``, ``exists`` (left alone) or ``failed``.
+        status: ``done``, ``kept`` (done by an earlier run), ``exists`` (left alone) or ``failed``.
         reason: One sentence where it was not done.
         width, height: Of the input, pixels.
         output_width, output_height: Of the output, pixels.
-        tiles: How many tiles were computed.
+        tiles: How many tiles were computed; 0 for a picture that was copied.
+        tile: Their longer side in lq pixels.
+        dtype: What the networks computed in.
+        device: Where.
+        retries: How often something was computed again, by smaller tiles or in float32.
         seconds: From opening the file to its output being in place.
         notes: What was changed on the way.
     """
 
     path: Path
     output: Path | None
-    status: Literal["done", "exists", "failed"]
+    status: Status
     reason: str = ""
     width: int = 0
     height: int = 0
     output_width: int = 0
     output_height: int = 0
     tiles: int = 0
+    tile: int = 0
+    dtype: str = ""
+    device: str = ""
+    retries: int = 0
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
 
@@ -51,31 +63,46 @@ def run_plan(
     upscaler: Upscaler,
     options: UpscaleOptions,
     *,
-    quality: int | None = None,
-    on_progress: Callable[[Job, int, int], None] | None = None,
+    writing: Writing | None = None,
+    on_progress: JobProgress | None = None,
 ) -> Iterator[Record]:
     """Refusals first, then every job as it is finished.
+
+    What another process on the same folder is at work on comes last: by then it is done, or that
+    process has ended without.
 
     Args:
         plan: What to do.
         upscaler: The model at work.
         options: Size, seed, steps, tiling.
-        quality: 1..100 for lossy formats; None: each format's default.
+        writing: How outputs are encoded.
         on_progress: Called with (job, tiles done, tiles in all).
     """
     yield from refused(plan)
-    for job in plan.jobs:
-        yield _run_job(job, upscaler, options, quality, on_progress)
+    run = _Run(plan, upscaler, options, writing or Writing(), on_progress)
+    try:
+        postponed = []
+        for job in plan.jobs:
+            record = run.settle(job, wait=False)
+            if record is None:
+                postponed.append(job)
+            else:
+                yield record
+        for job in postponed:
+            record = run.settle(job, wait=True)
+            if record is not None:
+                yield record
+    finally:
+        run.close()
 
 
 def refused(plan: Plan) -> Iterator[Record]:
     """Records of what will not be computed."""
     for refusal in plan.refusals:
-        status: Literal["exists", "failed"] = "exists" if refusal.exists else "failed"
         yield Record(
             path=refusal.source,
             output=refusal.target,
-            status=status,
+            status="exists" if refusal.exists else "failed",
             reason=refusal.reason,
             width=refusal.size[0],
             height=refusal.size[1],
@@ -84,35 +111,108 @@ def refused(plan: Plan) -> Iterator[Record]:
         )
 
 
-def _run_job(
-    job: Job,
-    upscaler: Upscaler,
-    options: UpscaleOptions,
-    quality: int | None,
-    on_progress: Callable[[Job, int, int], None] | None,
-) -> Record:
-    def report(done: int, total: int) -> None:
-        if on_progress is not None:
-            on_progress(job, done, total)
+class _Run:
+    """One run: the ledger of the folder at hand is kept open."""
 
-    begin = time.perf_counter()
-    try:
-        picture = read_picture(job.source)
-        better = upscaler.upscale(picture, options, on_progress=report)
-        write_picture(better, job.target, job.format, quality=quality)
-    except Exception as error:  # noqa: BLE001  (one picture must never stop a folder)
-        _log.debug("%s failed", job.source, exc_info=True)
-        reason = reason_of(error)
-        return Record(path=job.source, output=job.target, status="failed", reason=reason)
-    return Record(
-        path=job.source,
-        output=job.target,
-        status="done",
-        width=picture.width,
-        height=picture.height,
-        output_width=better.width,
-        output_height=better.height,
-        tiles=len(upscaler.plan(picture, options)),
-        seconds=time.perf_counter() - begin,
-        notes=(*job.notes, *picture.notes),
-    )
+    def __init__(
+        self,
+        plan: Plan,
+        upscaler: Upscaler,
+        options: UpscaleOptions,
+        writing: Writing,
+        on_progress: JobProgress | None,
+    ) -> None:
+        self._plan = plan
+        self._upscaler = upscaler
+        self._options = options
+        self._writing = writing
+        self._on_progress = on_progress
+        self._ledger: Ledger | None = None
+
+    def settle(self, job: Job, *, wait: bool) -> Record | None:
+        """Do one job; None, without ``wait``, where another process is at work on it."""
+        begin = time.perf_counter()
+        try:
+            ledger = self._ledger_for(job)
+            if ledger is None:
+                return self._do(job, None, begin)
+            with ledger.claimed(job.target, wait=wait) as is_mine:
+                return self._do(job, ledger, begin) if is_mine else None
+        except Exception as error:  # noqa: BLE001  (one picture must never stop a folder)
+            _log.debug("%s failed", job.source, exc_info=True)
+            return _record(job, "failed", reason=reason_of(error))
+
+    def close(self) -> None:
+        """Let go of the ledger, and remove what killed runs left half written."""
+        if self._ledger is not None:
+            root = self._ledger.root
+            jobs = [job for job in self._plan.jobs if self._plan.root_of(job) == root]
+            self._ledger.close(folders={job.target.parent for job in jobs})
+            self._ledger = None
+
+    def _ledger_for(self, job: Job) -> Ledger | None:
+        if not self._plan.is_remembered:
+            return None
+        root = self._plan.root_of(job)
+        if self._ledger is None or self._ledger.root != root:
+            self.close()
+            self._ledger = Ledger(root)
+        return self._ledger
+
+    def _do(self, job: Job, ledger: Ledger | None, begin: float) -> Record:
+        dtype = self._upscaler.dtype_name
+        origin = made_by(job, self._upscaler.description, dtype, self._options, self._writing)
+        if job.target.is_file() and not self._plan.naming.overwrite:
+            verdict: Verdict = "foreign"
+            if ledger is not None and self._plan.naming.resume:
+                verdict = ledger.judge(job.source, job.target, origin)
+            if verdict == "made":
+                return _record(job, "kept")
+            if verdict == "foreign":
+                return _record(job, "exists", reason=f"{job.target} exists")
+
+        def before(scratch: Path) -> None:
+            if ledger is not None:
+                ledger.note(job.source, job.target, origin, scratch=scratch)
+
+        facts = self._make(job, before)
+        return _record(job, "done", seconds=time.perf_counter() - begin, **facts)
+
+    def _make(self, job: Job, before: Callable[[Path], None]) -> dict[str, Any]:
+        """Write the output; what its record says of it."""
+
+        def report(done: int, total: int) -> None:
+            if self._on_progress is not None:
+                self._on_progress(job, done, total)
+
+        if job.is_kept and job.format == job.source_format and not self._writing.strip_metadata:
+            copy_output(job, before=before)
+            return {"notes": (*job.notes, "large enough already: copied")}
+        enlarged = self._upscaler.enlarge(
+            read_picture(job.source), self._options, on_progress=report
+        )
+        description, dtype = self._upscaler.description, self._upscaler.dtype_name
+        picture, notes = finished(enlarged, description, dtype, self._writing)
+        write_output(picture, job, self._writing, before=before)
+        return {
+            "width": enlarged.size[0],
+            "height": enlarged.size[1],
+            "output_width": picture.width,
+            "output_height": picture.height,
+            "tiles": enlarged.tiles,
+            "tile": enlarged.tile,
+            "dtype": dtype,
+            "device": str(self._upscaler.device),
+            "retries": enlarged.retries,
+            "notes": (*job.notes, *picture.notes, *enlarged.notes, *notes),
+        }
+
+
+def _record(job: Job, status: Status, **facts: Any) -> Record:
+    sizes = {
+        "width": job.size[0],
+        "height": job.size[1],
+        "output_width": job.target_size[0],
+        "output_height": job.target_size[1],
+    }
+    return Record(path=job.source, output=job.target, status=status, **{**sizes, **facts})

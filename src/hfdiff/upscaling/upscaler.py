@@ -1,6 +1,5 @@
 """Upscaler: a picture in, a better one out. The main path, hop by hop (style 3.3)."""
 
-import math
 import os
 from collections.abc import Iterable
 from dataclasses import replace
@@ -19,21 +18,25 @@ from hfdiff.core.devices import (
 )
 from hfdiff.core.errors import CheckpointError, ImageError, ResourceError, SettingsError
 from hfdiff.diffusion.noise import Window, positional_noise
-from hfdiff.imaging.files import read_picture, write_picture
+from hfdiff.imaging.files import read_picture
 from hfdiff.imaging.picture import Picture
 from hfdiff.imaging.pixels import clamped_01_from_pm1, pm1_from_01, samples_to_01
-from hfdiff.imaging.resize import Axis
 from hfdiff.model.find import find_model
 from hfdiff.model.model_file import Description, load_model, save_model
 from hfdiff.model.sr_model import SRModel
+from hfdiff.upscaling.cutting import plan_tiles
 from hfdiff.upscaling.health import fault_of
 from hfdiff.upscaling.kinds import ImageLike, like, pictures_of
-from hfdiff.upscaling.options import Naming, UpscaleOptions, check_growth, target_size
+from hfdiff.upscaling.options import (
+    Naming,
+    UpscaleOptions,
+    Writing,
+    is_kept,
+)
+from hfdiff.upscaling.outputs import finished, write_output
 from hfdiff.upscaling.plan import plan_work
-from hfdiff.upscaling.tiles import Tile, TileMerger, TilePlan, plan_axis
+from hfdiff.upscaling.tiles import Tile, TileMerger, TilePlan
 from hfdiff.upscaling.work import Enlarged, Progress, SampleSink, Work, colour_of, finish
-
-_ALPHA_MARGIN = 3  # lq pixels that the cubic of the alpha channel reaches
 
 
 class Upscaler:
@@ -114,11 +117,15 @@ class Upscaler:
             raise ResourceError("this upscaler was closed")
         return self._model
 
+    @property
+    def dtype_name(self) -> str:
+        """What the networks compute in, as people write it."""
+        return str(self.dtype).removeprefix("torch.")
+
     def summary(self) -> str:
         """One line: model, factor, device, dtype."""
-        dtype = str(self.dtype).removeprefix("torch.")
         name, scale = self.description.card.name, self.model.scale
-        return f"model {name} (x{scale}) on {self.device}, {dtype}"
+        return f"model {name} (x{scale}) on {self.device}, {self.dtype_name}"
 
     def __call__(
         self,
@@ -173,6 +180,8 @@ class Upscaler:
         options: UpscaleOptions | None = None,
         *,
         quality: int | None = None,
+        strip_metadata: bool = False,
+        provenance: bool = True,
         overwrite: bool = False,
     ) -> Path:
         """Enlarge a picture file, with the rules of ``hfdiff upscale`` for names and formats.
@@ -182,6 +191,8 @@ class Upscaler:
             target: A picture file to write, or a folder.
             options: Size, seed, steps, tiling.
             quality: 1..100 for lossy formats; None: the format's default.
+            strip_metadata: Whether nothing is carried over but the ICC profile.
+            provenance: Whether model, options and seed are stated in the output's XMP.
             overwrite: Whether an existing file is replaced; never the source.
 
         Returns:
@@ -202,8 +213,10 @@ class Upscaler:
         if plan.refusals:
             raise ImageError(f"{source}: {plan.refusals[0].reason}")
         job = plan.jobs[0]
-        better = self.upscale(read_picture(job.source), options)
-        write_picture(better, job.target, job.format, quality=quality)
+        enlarged = self.enlarge(read_picture(job.source), options)
+        writing = Writing(quality=quality, strip_metadata=strip_metadata, provenance=provenance)
+        better, _ = finished(enlarged, self.description, self.dtype_name, writing)
+        write_output(better, job, writing)
         return job.target
 
     def upscale(
@@ -237,6 +250,10 @@ class Upscaler:
             SettingsError: as `upscale`.
         """
         self.model.check_steps(options.steps)
+        size = (picture.width, picture.height)
+        if is_kept(*size, options, self.model.scale):
+            note = "large enough already: not enlarged"
+            return Enlarged(picture=picture, options=options, size=size, tiles=0, notes=(note,))
         notes: list[str] = []
         while True:
             work = Work(picture=picture, plan=self.plan(picture, options), options=options)
@@ -269,7 +286,9 @@ class Upscaler:
         return Enlarged(
             picture=replace(work.picture, samples=sink.samples),
             options=work.options,
+            size=(work.picture.width, work.picture.height),
             tiles=len(work.plan),
+            tile=_side(work.plan),
             retries=len(notes) + len(work.redone),
             notes=(*notes, *work.redone),
         )
@@ -290,24 +309,8 @@ class Upscaler:
 
     def plan(self, picture: Picture, options: UpscaleOptions) -> TilePlan:
         """How a picture is cut: a function of its size, the model and the options, nothing else."""
-        width, height = target_size(picture.width, picture.height, options, self.model.scale)
-        check_growth((picture.width, picture.height), (width, height))
-        config = self.model.config
-        tile = config.tile if options.tile is None else options.tile
-        overlap = config.overlap if options.overlap is None else options.overlap
-        least = _ALPHA_MARGIN if picture.has_alpha else 0
-        axes = [
-            plan_axis(
-                length,
-                tile=tile or length,
-                overlap=overlap,
-                halo=max(least, config.halo + _margin(length * config.scale, target, config.scale)),
-                multiple=config.multiple,
-                target=target,
-            )
-            for length, target in ((picture.height, height), (picture.width, width))
-        ]
-        return TilePlan(rows=axes[0], columns=axes[1])
+        size = (picture.width, picture.height)
+        return plan_tiles(size, options, self.model.config, has_alpha=picture.has_alpha)
 
     @torch.inference_mode()
     def enlarge_tiles(self, work: Work, tiles: list[Tile]) -> list[Tensor]:
@@ -370,10 +373,3 @@ def _batches(plan: TilePlan, size: int) -> Iterable[list[Tile]]:
 def _side(plan: TilePlan) -> int:
     """The longer side of a plan's tiles in lq pixels."""
     return max(plan.rows.tile, plan.columns.tile)
-
-
-def _margin(source: int, target: int, scale: int) -> int:
-    """Pixels of the lq that the final resize needs around a tile; 0 where there is none."""
-    if source == target:
-        return 0
-    return math.ceil(Axis(source=source, target=target).support / scale) + 1

@@ -37,7 +37,9 @@ class Enlarged:
         picture: The result, with the metadata and notes of its source.
         options: What was asked, with the tile that was used in the end; that tile, asked for,
             gives the same bytes.
-        tiles: How many tiles were computed.
+        size: (width, height) of the source.
+        tiles: How many tiles were computed; 0 where it was large enough as it was.
+        tile: Their longer side in lq pixels.
         retries: How often something was computed again: whole pictures by smaller tiles when
             memory ran out, single tiles in float32.
         notes: What of that there is to say.
@@ -45,7 +47,9 @@ class Enlarged:
 
     picture: Picture
     options: UpscaleOptions
+    size: tuple[int, int]
     tiles: int
+    tile: int = 0
     retries: int = 0
     notes: tuple[str, ...] = ()
 

@@ -13,7 +13,7 @@ from hfdiff.model.build import build_codec
 from hfdiff.model.find import find_model
 from hfdiff.model.model_file import load_model
 from hfdiff.model.sr_model import SRModel
-from hfdiff.upscaling.options import Naming, UpscaleOptions
+from hfdiff.upscaling.options import Naming, UpscaleOptions, Writing
 from hfdiff.upscaling.plan import plan_work
 from hfdiff.upscaling.run import run_plan
 from hfdiff.upscaling.upscaler import Upscaler
@@ -38,6 +38,11 @@ def planned(*inputs, **naming):
 
 def run(plan, upscaler, **options):
     return {record.path.name: record for record in run_plan(plan, upscaler, OPTIONS, **options)}
+
+
+def made():
+    """Names of the outputs; the ledger beside them is hidden."""
+    return sorted(path.name for path in Path("out").iterdir() if not path.name.startswith("."))
 
 
 class Failing(torch.nn.Module):
@@ -80,7 +85,7 @@ def test_records_come_as_pictures_are_finished(folder, identity):
 
     next(records)
 
-    assert [path.name for path in Path("out").iterdir()] == ["a.png"]
+    assert made() == ["a.png"]
 
 
 def test_refusals_come_first_with_their_reason(folder, identity):
@@ -108,7 +113,7 @@ def test_a_picture_that_broke_since_the_plan_fails_alone(folder, identity):
     assert [record.status for record in records.values()] == ["done", "failed", "failed"]
     assert records["b.png"].reason.startswith("the picture is broken: ")
     assert records["c.png"].reason == "cannot be read: No such file or directory"
-    assert [path.name for path in Path("out").iterdir()] == ["a.png"]
+    assert made() == ["a.png"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +130,7 @@ def test_a_tile_that_fails_fails_its_picture_and_no_other(folder, error, reason)
 
     assert [record.status for record in records.values()] == ["done", "failed", "done"]
     assert records["b.png"].reason == reason
-    assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "c.png"]
+    assert made() == ["a.png", "c.png"]
 
 
 def test_an_unexpected_error_is_logged_with_its_origin(folder, caplog):
@@ -152,7 +157,7 @@ def test_an_interruption_stops_and_leaves_only_whole_files(folder):
     with pytest.raises(KeyboardInterrupt):
         run(planned(), failing(KeyboardInterrupt(), at=7))
 
-    assert [path.name for path in Path("out").iterdir()] == ["a.png"]
+    assert made() == ["a.png"]
     with Image.open("out/a.png") as whole:
         whole.load()
 
@@ -189,7 +194,11 @@ def test_notes_of_plan_and_picture_are_kept(folder, identity):
 
 def test_quality_reaches_the_file(folder, identity):
     for name, quality in (("low", 30), ("high", 95)):
-        run(planned("in/a.png", format="JPEG", suffix=f"_{name}"), identity, quality=quality)
+        run(
+            planned("in/a.png", format="JPEG", suffix=f"_{name}"),
+            identity,
+            writing=Writing(quality=quality),
+        )
 
     low, high = (Path(f"out/a_{name}.jpg").stat().st_size for name in ("low", "high"))
     assert low < high / 2
