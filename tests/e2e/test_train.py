@@ -92,7 +92,7 @@ def test_three_stages_make_a_model_that_upscales(ground, tmp_path):
         [sys.executable, "-m", "hfdiff", "upscale", photograph, "-m", student, "-o", tmp_path]
     )
     assert upscaled.returncode == 0, upscaled.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["rings.png"]
+    assert [path.name for path in tmp_path.glob("*.png")] == ["rings.png"]
     for stage, term in (("autoencoder", "l1"), ("teacher", "mse"), ("distill", "distill")):
         values = [row[2] for row in rows_of(ground.root / f"chain-{stage}") if row[1] == term]
         assert len(values) == 80
@@ -217,6 +217,21 @@ def test_a_run_is_not_started_over_another(ground, monkeypatch, capsys):
 
     assert code == 2
     assert said.splitlines()[-1] == "hint: use --resume, or another out"
+
+
+def test_a_rehearsal_prints_what_the_run_will_take_and_leaves_no_model(ground, monkeypatch, capsys):
+    changes = ["iterations=20", "data.workers=0"]
+    arguments = [*words(ground, "distill", "rehearsed", *changes), "--rehearse"]
+
+    code, said, _ = here(monkeypatch, capsys, arguments)
+
+    assert code == 0
+    out = ground.root / "rehearsed"
+    assert said.splitlines()[-1] == str(out / "rehearsal")
+    for part in ("data", "step", "checkpoint", "student: gradient of distill", "the whole run"):
+        assert f"\n{part}  " in f"\n{said}"
+    assert [path.name for path in out.iterdir()] == ["rehearsal"]
+    assert not list(out.rglob("*.safetensors"))
 
 
 # Two processes

@@ -1,7 +1,7 @@
 """``hfdiff train``: one of the stages, from a preset, a YAML file and key=value pairs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,6 +24,12 @@ def train(
     threads: Annotated[int, typer.Option("--threads", help="CPU threads; 0: all.")] = 0,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the complete settings and stop.")
+    ] = False,
+    rehearse: Annotated[
+        bool,
+        typer.Option(
+            "--rehearse", help="Try every part in about two minutes and forecast the run."
+        ),
     ] = False,
 ) -> None:
     """Train a stage of a model.
@@ -48,6 +54,9 @@ def train(
         import torch
 
         torch.set_num_threads(threads)
+    if rehearse:
+        _rehearse(stage, settings, device)
+        return
     try:
         path = run_stage(stage, settings, device=device, resume=resume)
     except StoppedError as stopped:
@@ -56,6 +65,21 @@ def train(
         raise typer.Exit(_exit_code(stopped.signal_number)) from stopped
     if _speaks():
         typer.echo(path)
+
+
+def _rehearse(stage: str, settings: Any, device: str) -> None:
+    from hfdiff.training.rehearse import FOLDER
+    from hfdiff.training.rehearse import rehearse as rehearse_stage
+    from hfdiff.training.stopping import StoppedError
+
+    try:
+        forecast = rehearse_stage(stage, settings, device=device)
+    except StoppedError as stopped:
+        typer.echo("the rehearsal was stopped", err=True)
+        raise typer.Exit(_exit_code(stopped.signal_number)) from stopped
+    for line in forecast.lines():
+        typer.echo(line)
+    typer.echo(Path(settings.out) / FOLDER)
 
 
 def _speaks() -> bool:

@@ -6,6 +6,7 @@ what an undisturbed one computes, to the bit on a CPU with the same number of th
 
 import contextlib
 import logging
+import time
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import cast
@@ -37,6 +38,9 @@ class Trainer:
     Args:
         stage: What is trained.
         accelerator: Devices and processes; made by `make_accelerator`.
+
+    Attributes:
+        seconds: What the last ``step``, ``validation``, ``checkpoint`` and ``export`` took.
     """
 
     def __init__(self, stage: Stage, accelerator: Accelerator) -> None:
@@ -55,6 +59,7 @@ class Trainer:
         self._wish = StopWish()
         self._saved = -1
         self._pace = Pace(self.settings.batch)
+        self.seconds: dict[str, float] = {}
 
     def run(self, batches: PairBatches, *, resume: bool = False) -> Path:
         """Train, with checkpoints and validation on the way; returns the exported model file.
@@ -86,6 +91,11 @@ class Trainer:
                         raise StoppedError(step, self._wish.signal_number)
             self._save(step)
         return self._export(step)
+
+    @property
+    def seconds_per_step(self) -> float:
+        """At the pace of the newest steps."""
+        return self._pace.seconds_for(1)
 
     def stop(self) -> None:
         """Save after the current step and end the run."""
@@ -163,7 +173,7 @@ class Trainer:
         buffers = HeldBuffers([n for t, n in networks if t], [n for t, n in networks if not t])
         for number, part in enumerate(self._parts(batch)):
             share = len(part) / len(batch)
-            terms = self._terms(step, phase, part)
+            terms = self.terms(step, phase, part)
             finite.check_terms(terms, part, self.networks, step=step)
             if every and step % every == 0 and number == 0:
                 norms = self._norms(terms).items()
@@ -181,7 +191,8 @@ class Trainer:
         for begin in range(0, len(batch), size):
             yield batch.part(begin, min(begin + size, len(batch)))
 
-    def _terms(self, step: int, phase: Phase, part: Batch) -> Mapping[str, Tensor]:
+    def terms(self, step: int, phase: Phase, part: Batch) -> Mapping[str, Tensor]:
+        """Raw terms of a phase on a part of a step's batch."""
         # One seed for all parts and processes: stages draw for the whole batch and take their rows.
         seed = derive(self.settings.seed, "step", step, phase.name)
         # On the device itself: drawing millions of normals on the CPU would keep a GPU waiting.
@@ -205,7 +216,7 @@ class Trainer:
     def _gradient_error(self, step: int, phase: Phase, batch: Batch) -> finite.NotFiniteError:
         """Which term's gradient is not finite: each is computed again, on its own."""
         for part in self._parts(batch):
-            norms = self._norms(self._terms(step, phase, part))
+            norms = self._norms(self.terms(step, phase, part))
             spoilt = [name for name, norm in norms.items() if not norm < float("inf")]
             if spoilt:
                 return finite.gradient_error(phase.name, spoilt, part, step=step)
@@ -259,12 +270,22 @@ class Trainer:
         every, last = self.settings.validate_every, step == self.settings.iterations
         if not every or step == 0 or self._wish.is_wished or (step % every and not last):
             return
-        with self._wish.breakable(), torch.random.fork_rng(devices=[]):
+        with (
+            self._wish.breakable(),
+            torch.random.fork_rng(devices=[]),
+            self._timed("validation"),
+        ):
             metrics = self.stage.validate(self._average(), self.out / "samples" / f"{step:08d}")
             values = {f"validation/{name}": value for name, value in metrics.items()}
             if values:
                 log.add(step, values)
                 log.say(step, self.settings.iterations, values)
+
+    @contextlib.contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - begin
 
     def _average(self) -> Mapping[str, nn.Module]:
         return dict(cast(nn.ModuleDict, self.averaged.module).items())
@@ -282,7 +303,7 @@ class Trainer:
         if step == self._saved or not self.accelerator.is_main_process:
             return
         finite.check_weights(self._modules(), step=step)
-        with _writing(f"the checkpoint of step {step}", self.out):
+        with _writing(f"the checkpoint of step {step}", self.out), self._timed("checkpoint"):
             save_checkpoint(
                 self.out / "checkpoints",
                 step,
@@ -315,7 +336,7 @@ class Trainer:
             "start": Path(self.settings.start).name,
         }
         if self.accelerator.is_main_process:
-            with _writing("the model file", self.out):
+            with _writing("the model file", self.out), self._timed("export"):
                 self.stage.export(self._average(), path, training)
         self.accelerator.wait_for_everyone()
         return path

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from hfdiff.core.errors import SettingsError
 from hfdiff.core.rng import derive
 from hfdiff.core.settings import overridden, read_yaml, validate
-from hfdiff.data.batches import validation_pairs
+from hfdiff.data.batches import PairBatches, validation_pairs
 from hfdiff.data.pictures import PictureSet
 from hfdiff.training import start
 from hfdiff.training.loop import Trainer, make_accelerator
@@ -79,6 +79,21 @@ def with_kinds(values: Mapping[str, Any], kind: type) -> dict[str, Any]:
     return result
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """What a run needs besides its stage.
+
+    Attributes:
+        accelerator: Devices and processes, as `make_accelerator` gives them.
+        pairs: To validate on; on the first process only.
+        batches: To train on; this process's share.
+    """
+
+    accelerator: Any
+    pairs: list[Pair]
+    batches: PairBatches
+
+
 def train(stage: str, settings: RunSettings, *, device: str = "auto", resume: bool = False) -> Path:
     """Run a stage; returns its model file.
 
@@ -87,16 +102,31 @@ def train(stage: str, settings: RunSettings, *, device: str = "auto", resume: bo
         CheckpointError: for a start, a checkpoint or frozen weights that cannot be used.
         StoppedError, NotFiniteError, ResourceError: see `Trainer.run`.
     """
-    _check_named(settings, resume=resume)
+    check_named(settings, resume=resume)
+    ready = prepare(stage, settings, device)
+    built = build(stage, settings, ready.pairs)
+    return Trainer(built, ready.accelerator).run(ready.batches, resume=resume)
+
+
+def prepare(
+    stage: str, settings: RunSettings, device: str, *, whole: RunSettings | None = None
+) -> Ready:
+    """Find the devices, read the pictures, and say what was found; raises as `train` does.
+
+    Args:
+        stage: Its name.
+        settings: Of the run.
+        device: ``auto`` or ``cpu``.
+        whole: Of the run that this is a rehearsal of, for what is said.
+    """
     accelerator = make_accelerator(settings.precision, device)
     pictures = PictureSet(
         settings.data.root, least_side=settings.data.gt_size, in_memory=settings.data.in_memory
     )
     if accelerator.is_main_process:
-        start.say_pictures(pictures, settings)
+        start.say_pictures(pictures, whole or settings)
     spec = STAGES[stage]
     measures = spec.takes_pairs and accelerator.is_main_process
-    built = build(stage, settings, _validation(settings) if measures else [])
     batches = spec.batches(
         pictures,
         settings,
@@ -105,7 +135,8 @@ def train(stage: str, settings: RunSettings, *, device: str = "auto", resume: bo
         rank=accelerator.process_index,
         ranks=accelerator.num_processes,
     )
-    return Trainer(built, accelerator).run(batches, resume=resume)
+    pairs = _validation(settings) if measures else []
+    return Ready(accelerator=accelerator, pairs=pairs, batches=batches)
 
 
 def build(stage: str, settings: RunSettings, pairs: list[Pair]) -> Stage:
@@ -115,7 +146,12 @@ def build(stage: str, settings: RunSettings, pairs: list[Pair]) -> Stage:
         return STAGES[stage].build(settings, pairs)
 
 
-def _check_named(settings: RunSettings, *, resume: bool) -> None:
+def check_named(settings: RunSettings, *, resume: bool) -> None:
+    """Refuse a run without a place or pictures, or over another.
+
+    Raises:
+        SettingsError: naming what is missing.
+    """
     if not settings.out:
         raise SettingsError("out: a run needs a folder", hint="add out=runs/NAME")
     if not settings.data.root:
