@@ -5,13 +5,15 @@ Pillow writes no 16-bit colour, and libvips adds an EXIF block and a resolution 
 
 import struct
 import zlib
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from hfdiff.imaging.metadata import IPTC_TEXT, iptc_as_text
 from hfdiff.imaging.picture import Metadata
-from hfdiff.imaging.pixels import Samples
+
+if TYPE_CHECKING:  # it imports torch
+    from hfdiff.imaging.pixels import Samples
 
 _LEVEL = 3
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels
@@ -46,7 +48,7 @@ class PngWriter:
         for name, content in _chunks_of(metadata):
             self._chunk(name, content)
 
-    def write(self, rows: Samples) -> None:
+    def write(self, rows: "Samples") -> None:
         """The next rows, ``[h, W, C]``."""
         bytes_of = rows.astype(rows.dtype.newbyteorder(">")).view(np.uint8).reshape(len(rows), -1)
         lines = np.empty((len(rows), bytes_of.shape[1] + 1), np.uint8)

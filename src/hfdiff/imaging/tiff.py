@@ -6,14 +6,16 @@ tifffile write no EXIF. So the file is laid out here: strips, EXIF's blocks, the
 
 import struct
 import zlib
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from hfdiff.imaging.metadata import BLOCKS, DESCRIPTIVE
 from hfdiff.imaging.picture import Metadata
-from hfdiff.imaging.pixels import Samples
+
+if TYPE_CHECKING:  # it imports torch
+    from hfdiff.imaging.pixels import Samples
 
 _STRIP_BYTES = 256 * 1024
 _CLASSIC_LIMIT = 4_000_000_000  # bytes that 32-bit offsets reach, less what the lists may take
@@ -51,7 +53,7 @@ class TiffWriter:
         self._end = 0
         self._put(self._head())
 
-    def write(self, rows: Samples) -> None:
+    def write(self, rows: "Samples") -> None:
         """The next rows, ``[h, W, C]``."""
         rows = np.concatenate((self._pending, rows)) if len(self._pending) else rows
         whole = len(rows) - len(rows) % self._strip_rows
@@ -72,7 +74,7 @@ class TiffWriter:
         """How a file begins; where its list of contents lies is filled in at the end."""
         return struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0) if self._big else b"II*\0" + bytes(4)
 
-    def _strip(self, rows: Samples) -> None:
+    def _strip(self, rows: "Samples") -> None:
         steps = rows.astype(self._dtype)
         steps[:, 1:] -= rows[:, :-1]  # wraps around, as the format wants
         content = zlib.compress(steps.tobytes(), _LEVEL)
