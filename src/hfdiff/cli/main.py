@@ -4,8 +4,10 @@ Nothing heavy is imported here or at the top of any command's file: ``--help`` l
 costs little more than `import typer`.
 """
 
+import logging
 import os
 import sys
+import warnings
 from typing import Annotated, NoReturn
 
 import typer
@@ -72,8 +74,6 @@ def main(
 ) -> None:
     """Better photographs with one step of a diffusion model."""
     if debug:
-        import logging
-
         os.environ["HFDIFF_DEBUG"] = "1"
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
         logging.getLogger("PIL").setLevel(logging.INFO)
@@ -81,6 +81,9 @@ def main(
 
 def run() -> NoReturn:
     """Run the command line; errors become one line on stderr and the exit codes of spec 6.8."""
+    # What Pillow has to say of odd blocks in a file helps nobody, unless asked for.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
         app()
     except HFDiffError as error:

@@ -13,10 +13,12 @@ from PIL import Image, UnidentifiedImageError
 
 from hfdiff.core.errors import ImageError
 from hfdiff.imaging import profiles
+from hfdiff.imaging.deep import widened
 from hfdiff.imaging.metadata import DAMAGE, upright
 from hfdiff.imaging.unread import head_of, raw_in_disguise, register_heif, why_unread
 
-_DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N")
+_DEEP_MODES = ("I", "F", *_GREY_16)
 _GREY_STEPS = {"L;2": 85, "L;4": 17}
 _CONVERTED = {
     "P": "palette became RGB",
@@ -76,7 +78,7 @@ def bits_of(image: Image.Image, source: Path | IO[bytes]) -> int:
             return 16 if any(str(tile[3]).endswith("16B") for tile in tiles) else 8
         case "TIFF":
             depths: Any = getattr(image, "tag_v2", {}).get(258, (1,))
-            return max(int(max(depths)), 16 if image.mode in _DEEP_MODES else 8)
+            return max(8, int(max(depths)))
         case "AVIF":
             return _bits_of_avif(head_of(source, _HEAD))
     return 16 if image.mode in _DEEP_MODES else 8
@@ -95,6 +97,22 @@ def samples_of(image: Image.Image) -> NDArray[np.uint8]:
     except DAMAGE as error:
         raise ImageError(f"the picture is broken: {error}") from error
     return samples[:, :, None] if samples.ndim == 2 else samples
+
+
+def samples_of_12(image: Image.Image, bits: int) -> NDArray[np.uint16]:
+    """Decoded, upright ``[H, W, 1]`` uint16 of a TIFF of 9 to 15 bits, of which Pillow reads grey.
+
+    Raises:
+        ImageError: when the picture is broken, or of another kind.
+    """
+    if image.mode not in _GREY_16:
+        raise ImageError(f"{bits} bits a sample are read of grey only, got {image.mode}")
+    try:
+        image.load()
+        levels = np.asarray(upright(image)).astype(np.uint16)
+    except DAMAGE as error:
+        raise ImageError(f"the picture is broken: {error}") from error
+    return widened(levels, bits)[:, :, None]
 
 
 def plain_mode(image: Image.Image) -> Image.Image:

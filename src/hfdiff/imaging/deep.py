@@ -15,11 +15,14 @@ from hfdiff.imaging.picture import Picture
 
 DEEP_FORMATS = ("PNG", "TIFF", "AVIF")
 _AVIF_BITS = 12  # the most that it holds
+_DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 _FIELDS = {"icc": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}
 
 
-def read_deep(source: Path | IO[bytes], orientation: int, bits: int = 16) -> NDArray[np.uint16]:
-    """Samples ``[H, W, C]`` uint16 of a picture of more than 8 bits, upright.
+def read_deep(
+    source: Path | IO[bytes], orientation: int, bits: int = 16
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Samples ``[H, W, C]`` of a picture, upright; uint16 where a sample has more than 8 bits.
 
     Args:
         source: The file, or its bytes as a stream.
@@ -27,22 +30,26 @@ def read_deep(source: Path | IO[bytes], orientation: int, bits: int = 16) -> NDA
         bits: Of a sample in the file; 65535 is white here whatever they are.
 
     Raises:
-        ImageError: when it is broken, or holds something else than 9 to 16 bits of whole numbers.
+        ImageError: when it is broken, or holds something else than whole numbers up to 16 bits.
         MissingExtraError: when libvips is not on this machine.
     """
     vips = _vips()
     try:
         samples = _decoded(vips, source)
     except vips.Error as error:
-        raise ImageError(f"the picture is broken: {_first_line(error)}") from error
-    if bits < 16:  # libvips has put them into the upper bits
-        peak = (1 << bits) - 1
-        levels = (samples >> (16 - bits)).astype(np.uint32)
-        samples = ((levels * 65_535 + peak // 2) // peak).astype(np.uint16)
+        raise ImageError(f"the picture is broken: {_last_line(error)}") from error
+    if 8 < bits < 16:  # libvips has put them into the upper bits
+        samples = widened(samples >> (16 - bits), bits)
     return np.ascontiguousarray(_upright(samples, orientation))
 
 
-def _decoded(vips: Any, source: Path | IO[bytes]) -> NDArray[np.uint16]:
+def widened(levels: NDArray[Any], bits: int) -> NDArray[np.uint16]:
+    """Samples of 9 to 15 bits as ones of 16: white is 65535."""
+    peak = (1 << bits) - 1
+    return ((levels.astype(np.uint32) * 65_535 + peak // 2) // peak).astype(np.uint16)
+
+
+def _decoded(vips: Any, source: Path | IO[bytes]) -> NDArray[np.uint8] | NDArray[np.uint16]:
     if isinstance(source, Path):
         # Not by name: libvips takes brackets in names for options, and names must be UTF-8 there.
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
@@ -58,11 +65,12 @@ def _decoded(vips: Any, source: Path | IO[bytes]) -> NDArray[np.uint16]:
         image = image.colourspace("rgb16")
     if image.format == "ushort" and image.interpretation == "cmyk" and image.bands == 4:
         image = image.icc_transform("srgb", embedded=True, intent="relative", depth=16)
-    if image.format != "ushort" or not 1 <= image.bands <= 4:
+    dtype = _DTYPES.get(image.format)
+    if dtype is None or not 1 <= image.bands <= 4:
         kind = f"{image.bands} samples a pixel of the kind {image.format} {image.interpretation}"
         raise ImageError(f"{kind} are not read, only grey and RGB of 8 and 16 bit")
     raw = image.write_to_memory()
-    return np.frombuffer(raw, dtype=np.uint16).reshape(image.height, image.width, image.bands)
+    return np.frombuffer(raw, dtype=dtype).reshape(image.height, image.width, image.bands)
 
 
 def grey_in_srgb(grey: NDArray[np.uint16], icc: bytes) -> NDArray[np.uint16]:
@@ -78,7 +86,7 @@ def grey_in_srgb(grey: NDArray[np.uint16], icc: bytes) -> NDArray[np.uint16]:
         colour = image.icc_transform("srgb", embedded=True, intent="relative", depth=16)
         return np.asarray(colour.numpy(), dtype=np.uint16)
     except vips.Error as error:
-        raise ImageError(f"the colour profile is broken: {_first_line(error)}") from error
+        raise ImageError(f"the colour profile is broken: {_last_line(error)}") from error
 
 
 def encode_deep_avif(picture: Picture, quality: int) -> bytes:
@@ -110,11 +118,11 @@ def encode_deep_avif(picture: Picture, quality: int) -> bytes:
             keep="|".join(kept) or "none",
         )
     except vips.Error as error:
-        raise ImageError(f"cannot be written as AVIF: {_first_line(error)}") from error
+        raise ImageError(f"cannot be written as AVIF: {_last_line(error)}") from error
     return bytes(content)
 
 
-def _upright(samples: NDArray[np.uint16], orientation: int) -> NDArray[np.uint16]:
+def _upright(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Undo an EXIF orientation."""
     if orientation >= 5:
         samples = samples.transpose(1, 0, 2)
@@ -136,5 +144,5 @@ def _vips() -> Any:
     return pyvips
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].strip()

@@ -7,14 +7,14 @@ recognised in the header and goes through libvips (`hfdiff.imaging.deep`).
 import io
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from hfdiff.core.errors import ImageError, SettingsError
 from hfdiff.core.files import replacing
-from hfdiff.imaging.decode import bits_of, notes_on, opened, samples_of
+from hfdiff.imaging.decode import bits_of, notes_on, opened, samples_of, samples_of_12
 from hfdiff.imaging.deep import encode_deep_avif, grey_in_srgb, read_deep
 from hfdiff.imaging.metadata import (
     DAMAGE,
@@ -28,6 +28,9 @@ from hfdiff.imaging.png import PngWriter
 from hfdiff.imaging.profiles import fits, in_srgb
 from hfdiff.imaging.tiff import TiffWriter
 from hfdiff.imaging.unread import UNREAD_SUFFIXES
+
+if TYPE_CHECKING:  # it imports torch
+    from hfdiff.imaging.pixels import Samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,16 +137,14 @@ def read_picture(source: Path | IO[bytes]) -> Picture:
     with opened(source, list(FORMATS)) as image:
         notes, bits = notes_on(image), bits_of(image, source)
         kind = _format_of(image)
-        deep = bits > 8
-        orientation = 1 if kind == "AVIF" else orientation_of(image)  # libvips turns AVIF itself
-        samples = read_deep(source, orientation, bits) if deep else samples_of(image)
+        samples, told = _decoded(image, source, bits)
         metadata, more = metadata_of(image)
         return Picture(
             samples=samples,
             format=kind,
             lossless=kind in ("PNG", "TIFF", "BMP", "GIF"),
             metadata=metadata,
-            notes=(*notes, *more),
+            notes=(*notes, *told, *more),
             bits=bits if 8 < bits < 16 else None,
         )
 
@@ -210,6 +211,29 @@ def check_holds(format: str, width: int, height: int) -> None:  # noqa: A002
             f"{format} holds at most {limit} pixels a side, the output would be {width}x{height}",
             hint="use --format png or tiff",
         )
+
+
+def _decoded(
+    image: Image.Image, source: Path | IO[bytes], bits: int
+) -> tuple["Samples", tuple[str, ...]]:
+    """Samples by the decoder that keeps all of them, or by the other one; and what that cost."""
+    # libvips turns AVIF itself.
+    orientation = 1 if image.format == "AVIF" else orientation_of(image)
+    if bits == 8:
+        try:
+            return samples_of(image), ()
+        except ImageError:
+            if image.format != "TIFF":  # of which there are more kinds than one library reads
+                raise
+            return read_deep(source, orientation), ()
+    try:
+        if image.format != "TIFF" or bits >= 16:
+            return read_deep(source, orientation, bits), ()
+        return samples_of_12(image, bits), ()
+    except ImageError as error:
+        if image.format != "TIFF" or image.mode not in ("L", "LA", "RGB", "RGBA", "RGBX"):
+            raise
+        return samples_of(image), (f"read with 8 of its {bits} bits: {error}",)
 
 
 def _format_of(image: Image.Image) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +144,49 @@ def test_a_profile_of_grey_does_not_stay_with_colours(kind):
     wanted = 1.055 * 0.5 ** (1 / 2.4) - 0.055  # linear grey of one half, in sRGB
     assert again.metadata.icc is None
     assert level == pytest.approx([wanted] * 3, abs=0.01)
+
+
+def test_grey_tiff_of_12_bits_is_read_by_pillow_and_widened():
+    """libvips reads none of 12 bits; the rows are packed, two samples in three bytes."""
+    levels = np.linspace(0, 4095, 60).round().astype(np.uint16).reshape(6, 10)
+    pairs = levels.reshape(-1, 2).astype(np.uint32)
+    words = pairs[:, 0] << 12 | pairs[:, 1]
+    packed = np.stack((words >> 16, words >> 8, words), 1).astype(np.uint8).tobytes()
+    entries = [(256, 10), (257, 6), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (279, 90)]
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    head = b"II*\0" + struct.pack("<I", 8 + len(packed))
+    data = head + packed + struct.pack("<H", len(entries)) + table + bytes(4)
+
+    picture = read_picture(io.BytesIO(data))
+
+    assert picture.bits == 12
+    assert np.array_equal(picture.samples[:, :, 0], np.rint(levels * (65_535 / 4095)))
+
+
+def test_a_tiff_that_libvips_cannot_read_whole_is_read_with_8_bits_and_it_is_said(monkeypatch):
+    """Such as tiled separate planes; here libvips fails for another reason."""
+
+    def fail(*_):
+        raise ImageError("the picture is broken: tiled separate planes not supported")
+
+    monkeypatch.setattr("hfdiff.imaging.files.read_deep", fail)
+
+    picture = read_picture(tiff(RAMP, photometric="rgb"))
+
+    assert np.array_equal(picture.samples, RAMP >> 8)
+    assert "read with 8 of its 16 bits: " in picture.notes[0]
+
+
+def test_a_tiff_that_pillow_cannot_read_is_read_by_libvips(monkeypatch):
+    """Such as one compressed as WebP."""
+
+    def fail(_):
+        raise ImageError("the picture is broken: decoder error -2")
+
+    monkeypatch.setattr("hfdiff.imaging.files.samples_of", fail)
+    samples = (RAMP >> 8).astype(np.uint8)
+
+    picture = read_picture(tiff(samples, photometric="rgb"))
+
+    assert picture.samples.dtype == np.uint8
+    assert np.array_equal(picture.samples, samples)
