@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from hfdiff.core.errors import SettingsError
 from hfdiff.nn.invertible import InvertibleConfig, InvertibleStack
 
-HeadNorm = Literal["group", "batch", "none"]
 GROUPS = 8
 """Groups of the head's GroupNorms; its widths are multiples of it."""
 
@@ -75,12 +74,11 @@ class ClassifierHeadConfig:
 
     Attributes:
         widths: Channels of each strided block; their number is L, which the paper does not give.
-        norm: ``group`` does not depend on batch size and ranks (spec 3.3); ``batch`` is an option;
-            ``none`` keeps how strong a feature is, which tells degradations apart far sooner.
+        norm: ``group`` does not depend on batch size and ranks (spec 3.3); ``batch`` is an option.
     """
 
     widths: tuple[int, ...] = (128, 256, 512, 512)
-    norm: HeadNorm = "group"
+    norm: Literal["group", "batch"] = "group"
 
     def __post_init__(self) -> None:
         if not self.widths or any(width < GROUPS or width % GROUPS for width in self.widths):
@@ -158,16 +156,10 @@ def _conv(inputs: int, outputs: int) -> nn.Conv2d:
 
 def _strided(inputs: int, outputs: int) -> nn.Conv2d:
     layer = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
-    # Torch's own start shrinks features from layer to layer, which only a norm would make up for.
+    # From torch's own start the head needs several times as many steps to learn anything.
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     return layer
 
 
-def _norm(kind: HeadNorm, width: int) -> nn.Module:
-    match kind:
-        case "group":
-            return nn.GroupNorm(GROUPS, width)
-        case "batch":
-            return nn.BatchNorm2d(width)
-        case "none":
-            return nn.Identity()
+def _norm(kind: Literal["group", "batch"], width: int) -> nn.Module:
+    return nn.BatchNorm2d(width) if kind == "batch" else nn.GroupNorm(GROUPS, width)
