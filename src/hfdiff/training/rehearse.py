@@ -31,6 +31,7 @@ from hfdiff.training.log import duration
 from hfdiff.training.loop import Trainer
 from hfdiff.training.run import Ready, build, check_named, prepare
 from hfdiff.training.settings import RunSettings
+from hfdiff.training.stages.distill import DistillSettings
 
 FOLDER = "rehearsal"
 _SHOWN = 6  # pairs on the sheet
@@ -82,7 +83,8 @@ def rehearse(
     """Rehearse a stage; the forecast is also written to ``rehearsal/forecast.json`` below ``out``.
 
     Beside it lie a sheet of training pairs and what validation draws. A run in ``out`` stays as it
-    is. With micro-batches a step is rehearsed on one of them, which needs the same memory.
+    is. With micro-batches a step is rehearsed on one of them, which needs the same memory. Stored
+    teacher results are not made or used: the forecast has the teacher in every step.
 
     Args:
         stage: Its name.
@@ -107,6 +109,8 @@ def rehearse(
         keep=1,
         tensorboard=False,
     )
+    if isinstance(small, DistillSettings):
+        small = replace(small, stored_samples=0)  # else all of them would be computed first
     ready = prepare(stage, small, device, whole=settings)
     if ready.accelerator.num_processes > 1:
         raise SettingsError("a rehearsal runs on one process: leave the launcher out")

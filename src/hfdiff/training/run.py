@@ -104,8 +104,11 @@ def train(stage: str, settings: RunSettings, *, device: str = "auto", resume: bo
     """
     check_named(settings, resume=resume)
     ready = prepare(stage, settings, device)
-    built = build(stage, settings, ready.pairs)
-    return Trainer(built, ready.accelerator).run(ready.batches, resume=resume)
+    trainer = Trainer(build(stage, settings, ready.pairs), ready.accelerator)
+    begin = STAGES[stage].begin
+    if begin is not None:
+        begin(trainer, ready.batches)
+    return trainer.run(ready.batches, resume=resume)
 
 
 def prepare(

@@ -6,12 +6,14 @@ from typing import Any
 
 from hfdiff.data.batches import PairBatches
 from hfdiff.data.pictures import PictureSet
+from hfdiff.training.loop import Trainer
 from hfdiff.training.settings import RunSettings
 from hfdiff.training.stage import Stage
 from hfdiff.training.stages.autoencoder import AutoencoderSettings, AutoencoderStage
 from hfdiff.training.stages.distill import DistillSettings, DistillStage
 from hfdiff.training.stages.extractor import ExtractorSettings, ExtractorStage, labelled_batches
 from hfdiff.training.stages.teacher import TeacherSettings, TeacherStage
+from hfdiff.training.teacher_results import distill_batches, store_missing
 from hfdiff.training.validation import Pair
 
 
@@ -28,12 +30,14 @@ class StageSpec:
         settings: Its settings.
         build: Makes it of them and of pairs to validate on.
         batches: Makes its batches of pictures, settings and shares, as `pair_batches` does.
+        begin: Done once everything is on its device, before the first step.
         takes_pairs: Whether it validates on pairs of lq and gt, with the metrics of pictures.
     """
 
     settings: type[RunSettings]
     build: Callable[[Any, list[Pair]], Stage]
     batches: Callable[..., PairBatches] = pair_batches
+    begin: Callable[[Trainer, PairBatches], None] | None = None
     takes_pairs: bool = True
 
 
@@ -46,5 +50,10 @@ STAGES: Mapping[str, StageSpec] = {
         batches=labelled_batches,
         takes_pairs=False,
     ),
-    "distill": StageSpec(settings=DistillSettings, build=DistillStage),
+    "distill": StageSpec(
+        settings=DistillSettings,
+        build=DistillStage,
+        batches=distill_batches,
+        begin=store_missing,
+    ),
 }

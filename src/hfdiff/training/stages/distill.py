@@ -16,7 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from hfdiff.core.errors import SettingsError
+from hfdiff.core.settings import plain
+from hfdiff.core.weights import content_hash
 from hfdiff.data.batches import Batch
+from hfdiff.data.stored import StoredBatch
 from hfdiff.diffusion.denoiser import Denoiser
 from hfdiff.diffusion.samplers import recorded_noise, sample_deterministic
 from hfdiff.losses import adversarial
@@ -56,6 +59,9 @@ class DistillSettings(RunSettings):
         teacher: Model file of the teacher where ``start`` is a student; "": ``start`` itself.
         terms: Raw term and weight, names of `LOSSES` and ``adversarial``; 0: not computed.
         branch: On which of the student's outputs image terms act (spec 11).
+        stored_samples: Samples of a fixed set, for each of which the teacher is asked once before
+            the first step; 0: every step has new samples, and the teacher is asked in each.
+        stored_folder: Where its answers are kept; "": ``teacher_results`` below ``out``.
         train_decoder: Whether the decoder learns along.
         part: Side of the random lq square that image terms decode; 0: the whole patch.
         chunk: Pictures that image terms look at together, on one process; 0: all of a micro-batch.
@@ -70,6 +76,8 @@ class DistillSettings(RunSettings):
         default_factory=lambda: {"distill": 1.0, "inv": 1.0, "con": 1.0}
     )
     branch: Branch = "distill"
+    stored_samples: int = 0
+    stored_folder: str = ""
     train_decoder: bool = False
     part: int = 0
     chunk: int = 0
@@ -79,7 +87,7 @@ class DistillSettings(RunSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("part", "chunk"):
+        for name in ("part", "chunk", "stored_samples"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"{name} must be at least 0, got {getattr(self, name)}")
         known = [*LOSSES, ADVERSARIAL]
@@ -144,7 +152,10 @@ class DistillStage:
     def losses(self, phase: str, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:
         """Terms of the student or of the discriminator."""
         height, width = batch.lq_pm1.shape[-2:]
-        noise = normal_rows(batch, (self._codec.latent_channels, height, width), generator)
+        if isinstance(batch, StoredBatch):
+            noise = batch.noise
+        else:
+            noise = normal_rows(batch, self.latent_shape(batch), generator)
         corner = random_corner(height, width, self.settings.part, generator)
         inputs = self.inputs(batch, noise=noise, corner=corner)
         if phase == "discriminator":
@@ -193,6 +204,8 @@ class DistillStage:
         last = self._schedule.steps - 1
 
         def follow_teacher(x_T: Tensor) -> Tensor:  # noqa: ARG001  (it starts from the same noise)
+            if isinstance(batch, StoredBatch):
+                return batch.x_0_teacher
             return sample_deterministic(teacher, y, lq_pm1, noise=recorded_noise(noise))
 
         def seen(picture: Tensor, scale: int) -> Tensor:
@@ -219,6 +232,20 @@ class DistillStage:
             branch=self.settings.branch,
             chunk=chunk,
         )
+
+    def latent_shape(self, batch: Batch) -> tuple[int, int, int]:
+        """Of each sample of a batch."""
+        height, width = batch.lq_pm1.shape[-2:]
+        return self._codec.latent_channels, height, width
+
+    def answers_depend_on(self) -> dict[str, Any]:
+        """What the teacher's answers to a sample follow from, as JSON can hold it."""
+        return {
+            "teacher": content_hash(self._teacher.state_dict()),
+            "autoencoder": content_hash(self._codec.state_dict()),
+            "schedule": plain(self._config.schedule),
+            "precision": self.settings.precision,
+        }
 
     def _assembled(self, averaged: Mapping[str, nn.Module]) -> Any:
         parts = {name: averaged[name] for name in self._trained_parts()}
