@@ -332,6 +332,47 @@ def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path, number):
             whole.load()
 
 
+def test_killed_and_resumed_gives_what_an_undisturbed_run_gives(tmp_path):
+    """users 6.4.5 and 6.1.15, in small; scripts/kill_and_resume_folder.py does it at length."""
+    for index in range(12):
+        picture(tmp_path / "in" / f"{index:02}.png", width=200 + index, height=200)
+    run("upscale", "in", "-o", "whole", cwd=tmp_path)
+    for goal in (1, 5, 9):
+        command = [str(HFDIFF), "upscale", "in", "-o", "out", "--resume"]
+        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+        while len(list((tmp_path / "out").glob("[01]*.png"))) < goal:
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+
+    done = run("upscale", "in", "-o", "out", "--resume", cwd=tmp_path)
+
+    assert "kept from an earlier run" in done.stderr.decode()
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {path.name for path in (tmp_path / "whole").iterdir()}
+    for name in names - {".hfdiff.jsonl"}:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    (tmp_path / "out" / "03.png").write_bytes(b"cut")
+    again = run("upscale", "in", "-o", "out", "--resume", "--json", cwd=tmp_path)
+    assert [r["status"] for r in records(again)] == ["kept"] * 3 + ["done"] + ["kept"] * 8
+
+
+def test_two_processes_on_one_folder_share_the_work(tmp_path):
+    """users 6.4.15: nothing is written twice, nothing is missing."""
+    for index in range(16):
+        picture(tmp_path / "in" / f"{index:02}.png", width=250, height=250)
+    command = [str(HFDIFF), "upscale", "in", "-o", "out", "--resume", "--json"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, cwd=tmp_path, **pipes) for _ in range(2)]
+    said = [process.communicate(timeout=120) for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0], said
+    lines = [[json.loads(line) for line in out.splitlines()] for out, _ in said]
+    made = [record["path"] for each in lines for record in each if record["status"] == "done"]
+    assert sorted(made) == [f"in/{index:02}.png" for index in range(16)]
+    assert len(listed(tmp_path / "out")) == 16
+
+
 def test_flags_of_other_tools_mean_the_same(tmp_path):
     source = picture(tmp_path / "a.png")
 

@@ -24,7 +24,7 @@ _END = re.compile(rb"</([A-Za-z][\w.-]*):RDF\s*>")
 _EARLIER = (
     re.compile(rb"<[\w.-]+:Description[^<>]*" + NAMESPACE.encode() + rb"[^<>]*/>"),
     re.compile(rb"""\s[\w.-]+:DigitalSourceType\s*=\s*("[^"<>]*"|'[^'<>]*')"""),
-    re.compile(rb"<([\w.-]+:DigitalSourceType)\s*>[^<>]*</\1\s*>"),
+    re.compile(rb"<([\w.-]+:DigitalSourceType)(?:\s[^<>]*)?>[^<>]*</\1\s*>"),
 )
 
 
