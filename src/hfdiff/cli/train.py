@@ -23,7 +23,11 @@ def train(
     device: Annotated[str, typer.Option("--device", help="auto or cpu.")] = "auto",
     threads: Annotated[int, typer.Option("--threads", help="CPU threads; 0: all.")] = 0,
     print_config: Annotated[
-        bool, typer.Option("--print-config", help="Print the complete settings and stop.")
+        bool,
+        typer.Option(
+            "--print-config",
+            help="Print the complete settings and stop; of paper, with their sources.",
+        ),
     ] = False,
     rehearse: Annotated[
         bool,
@@ -43,11 +47,15 @@ def train(
     from hfdiff.core.settings import to_yaml
     from hfdiff.training.run import resolve
     from hfdiff.training.run import train as run_stage
+    from hfdiff.training.sources import with_sources
     from hfdiff.training.stopping import StoppedError
 
     settings = resolve(stage, preset, config, overrides or [])
     if print_config:
-        typer.echo(to_yaml(settings), nl=False)
+        if preset == "paper":
+            typer.echo(with_sources(stage, settings, resolve(stage, preset, None, [])), nl=False)
+        else:
+            typer.echo(to_yaml(settings), nl=False)
         return
     _log_to_stderr()
     if threads:
