@@ -1,6 +1,7 @@
 """Picture files opened and decoded by Pillow, 8 bits a sample; hostile ones are one sentence."""
 
 import contextlib
+import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from hfdiff.core.errors import ImageError
 from hfdiff.imaging import profiles
 from hfdiff.imaging.deep import widened
 from hfdiff.imaging.metadata import DAMAGE, upright
-from hfdiff.imaging.unread import head_of, raw_in_disguise, register_heif, why_unread
+from hfdiff.imaging.unread import head_of, raw_in_disguise, register_heif, tail_of, why_unread
 
 _GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N")
 _DEEP_MODES = ("I", "F", *_GREY_16)
@@ -26,6 +27,9 @@ _CONVERTED = {
     "1": "1 bit became 8 bits of grey",
     "LAB": "Lab converted to RGB",
 }
+_SRGB_PRIMARIES = (0, 1, 2, 5, 6, 7)  # unknown, BT.709 and the old ones of television beside it
+_SRGB_TRANSFERS = (0, 1, 2, 6, 13, 14, 15)  # unknown, sRGB, and BT.709 as browsers show it
+_TRANSFERS = {16: " (PQ)", 18: " (HLG)"}
 _HEAD = 65_536  # bytes in which an AVIF file describes its samples
 _one_opens = threading.Lock()
 
@@ -127,8 +131,8 @@ def plain_mode(image: Image.Image) -> Image.Image:
     return image.convert("RGBA" if transparent else "RGB")
 
 
-def notes_on(image: Image.Image) -> tuple[str, ...]:
-    """What is changed by taking the first frame in a plain mode."""
+def notes_on(image: Image.Image, source: Path | IO[bytes]) -> tuple[str, ...]:
+    """What is changed by taking the first frame in a plain mode, and what is not heeded."""
     notes = []
     if image.format != "MPO" and (frames := _frames(image)) > 1:
         notes.append(f"first of {frames} frames or pages")
@@ -139,7 +143,25 @@ def notes_on(image: Image.Image) -> tuple[str, ...]:
         notes.append(f"{bits} bits a sample were rounded to 8")
     if image.mode in _CONVERTED and image.format != "GIF":  # which knows nothing but palettes
         notes.append(_CONVERTED[image.mode])
+    if (kind := _coding_of(image, source)) is not None:
+        notes.append(f"colours coded by {kind} are taken as sRGB")
+    if image.format in ("JPEG", "MPO") and tail_of(source, 4) == b"SEFT":
+        notes.append("left out: what a Samsung camera put behind the picture")
     return tuple(notes)
+
+
+def _coding_of(image: Image.Image, source: Path | IO[bytes]) -> str | None:
+    """CICP primaries and transfer (ITU-T H.273) of a PNG or AVIF that are not those of sRGB."""
+    if image.format not in ("PNG", "AVIF") or image.info.get("icc_profile"):
+        return None
+    name, form = (b"\0\0\0\x04cICP", ">BB") if image.format == "PNG" else (b"colrnclx", ">HH")
+    _, found, coding = head_of(source, _HEAD).partition(name)
+    if not found or len(coding) < struct.calcsize(form):
+        return None
+    primaries, transfer = struct.unpack_from(form, coding)
+    if primaries in _SRGB_PRIMARIES and transfer in _SRGB_TRANSFERS:
+        return None
+    return f"CICP {primaries}/{transfer}{_TRANSFERS.get(transfer, '')}"
 
 
 def _frames(image: Image.Image) -> int:

@@ -57,10 +57,10 @@ def _decoded(vips: Any, source: Path | IO[bytes]) -> NDArray[np.uint8] | NDArray
             opened = vips.Source.new_from_descriptor(descriptor)
         finally:
             os.close(descriptor)  # libvips has made a copy
-        image = vips.Image.new_from_source(opened, "", access="sequential", fail_on="truncated")
+        image = vips.Image.new_from_source(opened, "", access="sequential", fail_on="error")
     else:
         source.seek(0)
-        image = vips.Image.new_from_buffer(source.read(), "", fail_on="truncated")
+        image = vips.Image.new_from_buffer(source.read(), "", fail_on="error")
     if image.interpretation == "labs":
         image = image.colourspace("rgb16")
     if image.format == "ushort" and image.interpretation == "cmyk" and image.bands == 4:

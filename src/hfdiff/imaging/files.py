@@ -135,7 +135,7 @@ def read_picture(source: Path | IO[bytes]) -> Picture:
         ImageError: one sentence for files that are no picture, broken, or too large.
     """
     with opened(source, list(FORMATS)) as image:
-        notes, bits = notes_on(image), bits_of(image, source)
+        notes, bits = notes_on(image, source), bits_of(image, source)
         kind = _format_of(image)
         samples, told = _decoded(image, source, bits)
         metadata, more = metadata_of(image)

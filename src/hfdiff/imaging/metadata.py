@@ -10,6 +10,7 @@ from typing import Any
 from PIL import ExifTags, Image, PngImagePlugin
 
 from hfdiff.imaging import profiles
+from hfdiff.imaging.chromaticity import profile_of
 from hfdiff.imaging.picture import Metadata
 from hfdiff.imaging.xmp import without_lost_parts, xmp_with_size
 
@@ -197,6 +198,10 @@ def _xmp(image: Image.Image) -> tuple[bytes | None, tuple[str, ...]]:
 def _profile(image: Image.Image) -> tuple[bytes | None, list[str]]:
     """The profile that the samples keep; those of inks and Lab do not describe what was made."""
     icc = image.info.get("icc_profile")
+    if image.format == "PNG" and not icc and "srgb" not in image.info:
+        gamma, primaries = image.info.get("gamma"), image.info.get("chromaticity")
+        grey = image.mode in ("1", "L", "LA", "I;16")
+        icc = profile_of(gamma, primaries, grey=grey)
     if not isinstance(icc, bytes) or not icc or image.mode in ("CMYK", "LAB"):
         return None, []
     name = profiles.name_of(icc)
@@ -208,9 +213,8 @@ def _profile(image: Image.Image) -> tuple[bytes | None, list[str]]:
 def _lost_parts(image: Image.Image) -> list[str]:
     """What a file has beside its picture and the output will not have."""
     lost = []
-    if image.format == "MPO":
-        count = int(getattr(image, "n_frames", 2)) - 1
-        lost.append("1 further picture" if count == 1 else f"{count} further pictures")
+    if "mp" in image.info:  # the index of a JPEG that has more behind it
+        lost.append("further pictures")
     for key, what in _HEIC_PARTS.items():
         if image.info.get(key):
             lost.append(what)

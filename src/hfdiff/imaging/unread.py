@@ -1,5 +1,7 @@
 """Pictures that people have and hfdiff does not open, or not without an extra: said by name."""
 
+import contextlib
+import os
 from pathlib import Path
 from typing import IO
 
@@ -37,6 +39,18 @@ def head_of(source: Path | IO[bytes], size: int) -> bytes:
         with source.open("rb") as stream:
             return stream.read(size)
     except OSError:
+        return b""
+
+
+def tail_of(source: Path | IO[bytes], size: int) -> bytes:
+    """The last bytes of a file; none of what cannot be read or is shorter."""
+    try:
+        with (
+            source.open("rb") if isinstance(source, Path) else contextlib.nullcontext(source) as it
+        ):
+            it.seek(-size, os.SEEK_END)
+            return it.read(size)
+    except (OSError, ValueError):
         return b""
 
 

@@ -190,3 +190,11 @@ def test_a_tiff_that_pillow_cannot_read_is_read_by_libvips(monkeypatch):
 
     assert picture.samples.dtype == np.uint8
     assert np.array_equal(picture.samples, samples)
+
+
+def test_a_compression_that_libvips_lacks_does_not_make_the_picture_black():
+    """It would hand out zeros, and call that no error."""
+    picture = read_picture(tiff(RAMP, photometric="rgb", compression="lzma"))
+
+    scale = 257 if picture.samples.dtype == np.uint8 else 1
+    assert np.abs(picture.samples.astype(int) * scale - RAMP).max() <= 256

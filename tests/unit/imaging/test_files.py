@@ -310,7 +310,7 @@ def test_a_multi_picture_jpeg_is_a_jpeg_that_loses_its_further_pictures_and_it_i
     picture = read_picture(two)
 
     assert picture.format == "JPEG"
-    assert picture.notes == ("left out: 1 further picture",)
+    assert picture.notes == ("left out: further pictures",)
     assert Image.open(io.BytesIO(encode_picture(picture, "JPEG"))).format == "JPEG"
 
 
