@@ -152,9 +152,10 @@ def by_pillow(path: Path) -> np.ndarray:
 
 def srgb_of_lab(samples: np.ndarray) -> np.ndarray:
     """8-bit Lab of white D50 as sRGB, by the formulas of CIE and of Bradford's adaptation."""
-    lightness, a, b = np.moveaxis(samples.astype(float), 2, 0)
+    lightness = samples[:, :, 0].astype(float)
+    a, b = np.moveaxis(samples[:, :, 1:].astype(np.int8).astype(float), 2, 0)
     f_y = (lightness * 100 / 255 + 16) / 116
-    f = np.stack((f_y + (a - 128) / 500, f_y, f_y - (b - 128) / 200), 2)
+    f = np.stack((f_y + a / 500, f_y, f_y - b / 200), 2)
     xyz = np.where(f > 6 / 29, f**3, (f - 4 / 29) * 3 * (6 / 29) ** 2) * (0.9642, 1.0, 0.8249)
     to_linear = [[3.1339, -1.6169, -0.4906], [-0.9788, 1.9161, 0.0335], [0.0719, -0.2290, 1.4052]]
     linear = (xyz @ np.transpose(to_linear)).clip(0, 1)
