@@ -95,3 +95,13 @@ PROPHOTO = rgb_profile(
     1.8,
 )
 GREY = grey_profile("linear grey of tests", 1.0)
+
+
+def table_profile(name, side, xyz):
+    """A grid of RGB, red slowest, with XYZ of D50 for each of its points."""
+    entries = (np.asarray(xyz) * 32_768).round().astype(int).clip(0, 65_535).ravel()
+    identity = [0, 65_535]
+    lut = b"mft2\0\0\0\0" + bytes([3, 3, side, 0]) + _s15(np.eye(3).ravel())
+    lut += struct.pack(">HH", 2, 2) + struct.pack(">6H", *identity * 3)
+    lut += struct.pack(f">{len(entries)}H", *entries) + struct.pack(">6H", *identity * 3)
+    return _profile(b"RGB ", _common(name) | {b"A2B0": lut})
