@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hfdiff.core.errors import ImageError
+from hfdiff.core.errors import ImageError, SettingsError
 from hfdiff.core.rng import numpy_rng
 from hfdiff.data.batches import Batch, DataSettings, PairBatches, random_patch
 from hfdiff.data.labels import Classes, LabelBook, LabelSettings, degradation_of
@@ -60,7 +60,7 @@ class LabelledBatches(PairBatches):
         pictures: Where patches are cut.
         data: Their side.
         settings: What the classes are.
-        book: The class of every picture.
+        book: The class of every picture that is trained on; others are left out.
         classes: All classes.
         shares: ``seed``, ``batch``, ``rank`` and ``ranks`` of `PairBatches`.
     """
@@ -78,10 +78,15 @@ class LabelledBatches(PairBatches):
         self._labels = settings
         self._classes = classes
         number = {source: k for k, source in enumerate(classes.sources)}
-        self._source = {path: number[book.sources[path]] for path in pictures.paths}
-        self._members: dict[int, list[int]] = defaultdict(list)
-        for index, path in enumerate(pictures.paths[: data.limit or None]):
-            self._members[self._source[path]].append(index)
+        used = [index for index, path in enumerate(pictures.paths) if path in book.sources]
+        used = used[: data.limit or None]
+        if not used:
+            raise SettingsError("no picture of data.root can be trained on")
+        self._source = {index: number[book.sources[pictures.paths[index]]] for index in used}
+        groups: dict[int, list[int]] = defaultdict(list)
+        for index in used:
+            groups[self._source[index] if settings.balanced else 0].append(index)
+        self._groups = [groups[k] for k in sorted(groups)]
 
     def __getitem__(self, number: int) -> LabelledBatch:
         samples = [self._labelled(number * self._batch + k) for k in self._share]
@@ -91,30 +96,31 @@ class LabelledBatches(PairBatches):
         )
 
     def _labelled(self, index: int) -> tuple[Tensor, Decisions, int, str]:
-        picture, path = self._picture(index)
+        chosen, picture = self._chosen(index)
         rng = numpy_rng(self._seed, "sample", index)
         cut = random_patch if self._labels.crop == "plain" else resized_crop
         gt_01 = samples_to_01(cut(picture, self._settings.gt_size, rng))
         kind = int(rng.integers(len(self._classes.kinds)))
         decisions = degradation_of(self._classes.kinds[kind], rng)
-        return gt_01, decisions, self._classes.number(self._source[path], kind), str(path)
+        label = self._classes.number(self._source[chosen], kind)
+        return gt_01, decisions, label, str(self._pictures.paths[chosen])
 
-    def _picture(self, index: int) -> tuple[NDArray[np.uint8], Path]:
-        """The picture of a sample; for one that cannot be read any more, the next of its class."""
-        if not self._labels.balanced:
-            return super()._picture(index)
-        sources = sorted(self._members)
-        turn, place = divmod(index, len(sources))
-        members = self._members[sources[int(_order(self._seed, -1, turn, len(sources))[place])]]
-        source = self._source[self._pictures.paths[members[0]]]
-        order = _order(self._seed, source, turn // len(members), len(members))
+    def _chosen(self, index: int) -> tuple[int, NDArray[np.uint8]]:
+        """The picture of a sample; for one that cannot be read any more, the next of its group.
+
+        Groups take turns in an order that changes from round to round, pictures in theirs.
+        """
+        turn, place = divmod(index, len(self._groups))
+        group = int(_order(self._seed, -1, turn, len(self._groups))[place])
+        members = self._groups[group]
+        order = _order(self._seed, group, turn // len(members), len(members))
         for shift in range(len(members)):
             chosen = members[int(order[(turn + shift) % len(members)])]
             try:
-                return self._pictures[chosen], self._pictures.paths[chosen]
+                return chosen, self._pictures[chosen]
             except ImageError as error:
                 self._leave_out(self._pictures.paths[chosen], error)
-        raise ImageError(f"none of the pictures of {self._classes.sources[source]} can be read")
+        raise ImageError(f"none of {len(members)} pictures can be read any more")
 
     def _leave_out(self, path: Path, error: ImageError) -> None:
         if path not in self._lost:
@@ -206,5 +212,5 @@ def _batch_of(
 
 
 @lru_cache(maxsize=4096)
-def _order(seed: int, source: int, turn: int, count: int) -> NDArray[np.int64]:
-    return numpy_rng(seed, "class", source, turn).permutation(count)
+def _order(seed: int, group: int, turn: int, count: int) -> NDArray[np.int64]:
+    return numpy_rng(seed, "group", group, turn).permutation(count)

@@ -1,6 +1,8 @@
 """Classes of pictures, for pretraining the extractor: folders, a table, kinds of degradation."""
 
 import csv
+import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from hfdiff.core.errors import SettingsError, some_of
+from hfdiff.core.rng import derive
 from hfdiff.data.pictures import list_pictures
 from hfdiff.degradation.decisions import Blur, Decisions, Jpeg, Noise, Resize, Step
 from hfdiff.degradation.kernels import GaussianKernel
@@ -30,6 +33,8 @@ class LabelSettings:
             column ``original``, pictures of one original may not be in training and validation
             both. "" for none.
         column: Of the table, with the class of each picture.
+        held_out: Share of every class's originals that is validated on and not trained on, where
+            ``data.validation`` names nothing; at least one of a class that has two.
         balanced: Show every class of pictures equally often; off, every picture (Algorithm 2).
         crop: ``plain`` cuts patches at the picture's own scale, mirrored and turned; ``resized``
             is the random resized crop and mirroring that classifiers are trained with.
@@ -38,10 +43,13 @@ class LabelSettings:
     by: Literal["folders", "degradations", "both"] = "folders"
     table: str = ""
     column: str = "source"
+    held_out: float = 0.0
     balanced: bool = False
     crop: Literal["plain", "resized"] = "plain"
 
     def __post_init__(self) -> None:
+        if not 0 <= self.held_out < 1:
+            raise SettingsError(f"labels.held_out must lie in [0, 1), got {self.held_out}")
         if self.crop == "resized" and self.by != "folders":
             raise SettingsError("labels.crop resized would undo what labels.by degradations tells")
 
@@ -124,6 +132,30 @@ def classes_of(book: LabelBook, settings: LabelSettings) -> Classes:
     return Classes(sources=sources, kinds=kinds)
 
 
+def held_out(book: LabelBook, share: float) -> tuple[LabelBook, LabelBook]:
+    """A book without, and with nothing but, a share of every class's originals.
+
+    Which ones follows from their names, not from what else is there. An original with pictures of
+    several classes is of the first.
+    """
+    originals: dict[str, set[str]] = defaultdict(set)
+    taken: set[str] = set()
+    for path, source in book.sources.items():
+        original = book.originals[path]
+        if original not in taken:
+            taken.add(original)
+            originals[source].add(original)
+    chosen: set[str] = set()
+    for found in originals.values():
+        count = min(math.ceil(share * len(found)), len(found) - 1)
+        chosen |= set(
+            sorted(found, key=lambda name: derive(0, "held out", Path(name).name))[:count]
+        )
+    inside = [path for path in book.sources if book.originals[path] in chosen]
+    outside = [path for path in book.sources if book.originals[path] not in chosen]
+    return _part(book, outside), _part(book, inside)
+
+
 def check_validation(training: LabelBook, validation: LabelBook) -> None:
     """Refuse to measure on classes that are not trained, or on pictures that are.
 
@@ -166,6 +198,13 @@ def degradation_of(kind: str, rng: np.random.Generator) -> Decisions:
                 Resize(mode="bicubic", factor=1.0, of="lq"),
             ]
     return Decisions(scale=1, steps=tuple(steps))
+
+
+def _part(book: LabelBook, paths: list[Path]) -> LabelBook:
+    return LabelBook(
+        sources={path: book.sources[path] for path in paths},
+        originals={path: book.originals[path] for path in paths},
+    )
 
 
 def _folder_class(path: Path, root: Path) -> str:

@@ -137,7 +137,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         },
         "lite": {
             "data": {"gt_size": 64},
-            "labels": {"by": "degradations", "balanced": True},
+            "labels": {"by": "degradations", "held_out": 0.1},
             "extractor": {"invertible": {"width": 64}},
             "head": {"widths": (64, 128, 256)},
             "iterations": 4000,
@@ -147,7 +147,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "tiny": {
             **_TINY_RUN,
             "data": {"gt_size": 32, "workers": 0},
-            "labels": {"by": "degradations"},
+            "labels": {"by": "degradations", "held_out": 0.1},
             "extractor": {"invertible": {"width": 16, "modules": 2}},
             "head": {"widths": (16, 32, 32)},
             "spread_pictures": 8,

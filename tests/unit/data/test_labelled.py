@@ -1,6 +1,7 @@
 import copy
 import logging
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from hfdiff.core.errors import ImageError
 from hfdiff.data.batches import DataSettings, batch_loader
 from hfdiff.data.labelled import LabelledBatches, resized_crop, validation_batches
-from hfdiff.data.labels import KINDS, LabelSettings, classes_of, read_labels
+from hfdiff.data.labels import KINDS, LabelSettings, classes_of, held_out, read_labels
 from hfdiff.data.pictures import PictureSet
 from training_pieces import write_pictures
 
@@ -132,6 +133,26 @@ def test_a_picture_that_became_unreadable_is_said_and_replaced_by_its_class(
     assert Counter(batch.labels.tolist()) == {0: 8, 1: 8}
     assert str(lost) not in batch.names
     assert caplog.text.count("waves.png is left out: it is broken") == 1
+
+
+def test_pictures_that_are_not_in_the_book_are_not_trained_on(pictures):
+    settings = LabelSettings(by="both")
+    training, others = held_out(read_labels_of(pictures), 0.4)
+    classes = classes_of(training, settings)
+
+    batches = LabelledBatches(pictures, DATA, settings, training, classes, seed=0, batch=8)
+
+    shown = {Path(name) for number in range(6) for name in batches[number].names}
+    assert shown == set(training.sources)
+    assert len(others.sources) == 2
+
+
+def test_a_limit_uses_the_first_pictures_only(pictures):
+    data = replace(DATA, limit=2)
+
+    batch = batches_of(pictures, data=data, batch=8)[0]
+
+    assert set(batch.names) == set(map(str, pictures.paths[:2]))
 
 
 def test_validation_shows_the_middle_of_every_picture_in_every_kind(pictures):

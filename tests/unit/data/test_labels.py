@@ -1,3 +1,6 @@
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +10,12 @@ from hfdiff.core.rng import numpy_rng
 from hfdiff.data.labels import (
     KINDS,
     Classes,
+    LabelBook,
     LabelSettings,
     check_validation,
     classes_of,
     degradation_of,
+    held_out,
     read_labels,
 )
 from hfdiff.degradation.pipeline import degrade
@@ -142,6 +147,43 @@ def test_validation_may_not_hold_other_pieces_of_an_original(folder):
     one, other = (read_labels([folder / "dogs" / n], settings) for n in ("rings.png", "slope.png"))
     with pytest.raises(SettingsError, match="but one are in both"):
         check_validation(one, other)
+
+
+def book_of():
+    """Six originals of class a, three of b, one of c; two pictures of each."""
+    sources = {}
+    for source, count in (("a", 6), ("b", 3), ("c", 1)):
+        for k in range(count):
+            for piece in "xy":
+                sources[Path(f"{source}{k}-{piece}.png")] = source
+    return LabelBook(sources=sources, originals={path: path.name[:2] for path in sources})
+
+
+def test_a_share_of_every_class_s_originals_is_held_out_whole():
+    training, others = held_out(book_of(), 0.3)
+
+    assert Counter(others.sources.values()) == {"a": 4, "b": 2}
+    assert Counter(training.sources.values()) == {"a": 8, "b": 4, "c": 2}
+    assert not set(training.originals.values()) & set(others.originals.values())
+    check_validation(training, others)
+
+
+def test_what_is_held_out_does_not_change_when_others_come_or_the_folder_moves():
+    _, before = held_out(book_of(), 0.3)
+    book = book_of()
+    sources = {**book.sources, Path("d0-x.png"): "d", Path("d1-x.png"): "d"}
+    more = LabelBook(sources=sources, originals={path: path.name[:2] for path in sources})
+
+    _, after = held_out(more, 0.3)
+
+    assert before.sources.items() <= after.sources.items()
+    assert Counter(after.sources.values())["d"] == 1
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_share_that_leaves_nothing_is_refused(share):
+    with pytest.raises(SettingsError, match=r"labels\.held_out must lie in \[0, 1\)"):
+        LabelSettings(held_out=share)
 
 
 def test_every_kind_leaves_its_own_mark():

@@ -21,7 +21,14 @@ from hfdiff.core.errors import SettingsError
 from hfdiff.core.files import replacing
 from hfdiff.data.batches import Batch, DataSettings
 from hfdiff.data.labelled import LabelledBatch, LabelledBatches, validation_batches
-from hfdiff.data.labels import LabelSettings, check_validation, classes_of, read_labels
+from hfdiff.data.labels import (
+    LabelBook,
+    LabelSettings,
+    check_validation,
+    classes_of,
+    held_out,
+    read_labels,
+)
 from hfdiff.data.pictures import PictureSet
 from hfdiff.metrics.classification import balanced_accuracy
 from hfdiff.model.extractor_file import load_extractor, save_extractor
@@ -77,9 +84,9 @@ class ExtractorStage:
 
     def __init__(self, settings: ExtractorSettings) -> None:
         self.settings = settings
-        self._book = read_labels(settings.data.root, settings.labels)
+        self._book, others = _books(settings)
         self._classes = classes_of(self._book, settings.labels)
-        self._validation = self._held_out()
+        self._validation = _pictures_of(others, settings)
         self._extractor, self._before = _extractor_of(settings)
         self._extractor.invertible.backward_form = settings.backward
         width = self._extractor.config.invertible.width
@@ -124,13 +131,15 @@ class ExtractorStage:
             originals += [book.originals[Path(name)] for name in batch.names]
         accuracy = balanced_accuracy(truth, answers, originals, seed=settings.seed)
         self._write_confusion(folder, truth, answers)
-        return {
+        values = {
             TERM: float(np.mean(entropies)),
             "mean/balanced_accuracy": accuracy.mean,
-            "low/balanced_accuracy": accuracy.low,
-            "high/balanced_accuracy": accuracy.high,
             "chance/balanced_accuracy": 1 / len(set(truth)),
         }
+        if accuracy.n > 1:
+            values["low/balanced_accuracy"] = accuracy.low
+            values["high/balanced_accuracy"] = accuracy.high
+        return values
 
     def export(
         self, averaged: Mapping[str, nn.Module], path: Path, training: Mapping[str, Any]
@@ -156,17 +165,6 @@ class ExtractorStage:
         device, rebuilds = picture_pm1.device.type, self.settings.backward == "reconstruct"
         with torch.autocast(device, enabled=False) if rebuilds else contextlib.nullcontext():
             return self._extractor(picture_pm1)
-
-    def _held_out(self) -> tuple[PictureSet, Any] | None:
-        """Pictures of validation with their labels; refused here, not after the first hours."""
-        settings = self.settings
-        if not (settings.data.validation and settings.validate_every):
-            return None
-        book = read_labels([settings.data.validation], settings.labels)
-        check_validation(self._book, book)
-        chosen = _spread(list(book.sources), settings.validation_pictures)
-        pictures = PictureSet(chosen, least_side=settings.data.gt_size, in_memory=False)
-        return pictures, book
 
     def _spread_pictures(self) -> Iterator[Tensor]:
         """Patches as they are trained on, of pictures from everywhere in the training set."""
@@ -207,9 +205,31 @@ def labelled_batches(
     pictures: PictureSet, settings: ExtractorSettings, **shares: int
 ) -> LabelledBatches:
     """The batches that the stage trains on; ``shares`` as of `LabelledBatches`."""
-    book = read_labels(settings.data.root, settings.labels)
+    book, _ = _books(settings)
     classes = classes_of(book, settings.labels)
     return LabelledBatches(pictures, settings.data, settings.labels, book, classes, **shares)
+
+
+def _books(settings: ExtractorSettings) -> tuple[LabelBook, LabelBook | None]:
+    """Labels of what is trained on, and of what is measured on, if anything is."""
+    data, labels = settings.data, settings.labels
+    book = read_labels(data.root, labels)
+    if data.validation:
+        others = read_labels([data.validation], labels)
+        check_validation(book, others)
+        return book, others
+    return held_out(book, labels.held_out) if labels.held_out else (book, None)
+
+
+def _pictures_of(
+    book: LabelBook | None, settings: ExtractorSettings
+) -> tuple[PictureSet, LabelBook] | None:
+    """Pictures to measure on; refused here, not after the first hours."""
+    if book is None or not book.sources or not settings.validate_every:
+        return None
+    chosen = _spread(list(book.sources), settings.validation_pictures)
+    pictures = PictureSet(chosen, least_side=settings.data.gt_size, in_memory=False)
+    return pictures, book
 
 
 @torch.inference_mode()

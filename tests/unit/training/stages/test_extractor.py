@@ -116,6 +116,16 @@ def test_a_run_measures_balanced_accuracy_and_leaves_a_table_of_answers(ground, 
     assert [sum(map(int, row[1:])) for row in table[1:]] == [2, 2]
 
 
+def test_without_a_folder_for_it_originals_are_held_out_and_measured_on(ground):
+    run = ground.train("extractor", "held-out", "validate_every=6", "labels.held_out=0.25")
+
+    rows = {name: value for _, name, value in read_log(run / "metrics.csv")}
+    assert 0 <= rows["validation/mean/balanced_accuracy"] <= 1
+    with (run / "samples" / "00000006" / "confusion.csv").open() as stream:
+        table = list(csv.reader(stream))
+    assert sum(int(cell) for row in table[1:] for cell in row[1:]) == len(KINDS)
+
+
 def test_it_learns_to_tell_what_was_done_to_pictures(ground):
     run = ground.train(
         "extractor",
