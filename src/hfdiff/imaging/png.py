@@ -19,7 +19,7 @@ _LEVEL = 3
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels
 _UP = 2  # each row as its difference from the one above
 _METRES = 39.370079  # inches
-_PORTION = 1 << 20  # bytes of a chunk of samples, about
+_PORTION = 1 << 20  # bytes of samples at work at once, and of a chunk of packed ones, about
 
 
 class PngWriter:
@@ -50,6 +50,12 @@ class PngWriter:
 
     def write(self, rows: "Samples") -> None:
         """The next rows, ``[h, W, C]``."""
+        height = max(1, _PORTION // self._above.size)
+        for top in range(0, len(rows), height):
+            self._write(rows[top : top + height])
+
+    def _write(self, rows: "Samples") -> None:
+        """Rows that are few enough to be copied about."""
         bytes_of = rows.astype(rows.dtype.newbyteorder(">")).view(np.uint8).reshape(len(rows), -1)
         lines = np.empty((len(rows), bytes_of.shape[1] + 1), np.uint8)
         lines[:, 0] = _UP
