@@ -71,6 +71,11 @@ class JensenShannonConfig:
             raise SettingsError(f"{self.way} has no soft-max and so no tau")
 
     @property
+    def is_over_batch(self) -> bool:
+        """Whether the distributions are over the pictures of a batch."""
+        return self.way.startswith("batch_")
+
+    @property
     def temperature(self) -> float:
         """The temperature in use."""
         return TEMPERATURES[self.way] if self.tau is None else self.tau

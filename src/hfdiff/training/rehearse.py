@@ -4,7 +4,9 @@ Data, steps, each term's gradient, a checkpoint, going on from it, validation an
 a few times in ``rehearsal`` below the run's folder; what they took becomes a forecast.
 """
 
+import contextlib
 import json
+import logging
 import math
 import os
 import resource
@@ -27,6 +29,7 @@ from hfdiff.data.batches import Batch
 from hfdiff.imaging.files import write_picture
 from hfdiff.imaging.picture import Picture
 from hfdiff.imaging.pixels import clamped_01_from_pm1, samples_from_01
+from hfdiff.training import loop
 from hfdiff.training.log import duration
 from hfdiff.training.loop import Trainer
 from hfdiff.training.run import Ready, build, check_named, prepare
@@ -158,8 +161,20 @@ def _train(
     steps = 1 + min(max(more, 1), _MOST_STEPS)
     rest = replace(settings, iterations=steps, validate_every=steps * settings.validate_every)
     trainer = Trainer(build(stage, rest, ready.pairs), ready.accelerator)
-    trainer.run(ready.batches, resume=True)
+    with _unsaid():  # the same again, and that the number of steps is another
+        trainer.run(ready.batches, resume=True)
     return trainer, steps
+
+
+@contextlib.contextmanager
+def _unsaid() -> Iterator[None]:
+    logger = logging.getLogger(loop.__name__)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _term_seconds(trainer: Trainer, batch: Batch) -> dict[str, float]:

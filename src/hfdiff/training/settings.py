@@ -79,8 +79,8 @@ class RunSettings:
         iterations: Optimiser steps.
         batch: Samples of a step, over all processes.
         micro_batch: Samples at once on one process; 0: all. Changes memory and not the result,
-            but for what looks at several samples at once: batch norm in a discriminator, and the
-            balance of the autoencoder's adversarial term.
+            but for what looks at several samples at once: batch norms, the balance of the
+            autoencoder's adversarial term, and js_dino over a batch.
         seed: Of weights, data and noise.
         optimiser: AdamW.
         ema: Decay of the averaged weights, which are validated and exported.

@@ -6,6 +6,7 @@ The student starts as a copy of the teacher. Latent terms distill, inv and con; 
 
 import copy
 import difflib
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -47,6 +48,7 @@ from hfdiff.training.stages.common import (
 )
 from hfdiff.training.validation import Pair, decoded_way, upscaler_way, validate_pairs
 
+_log = logging.getLogger(__name__)
 ADVERSARIAL = "adversarial"
 DECODER = "decoder"
 
@@ -122,6 +124,9 @@ class DistillStage:
         self._frozen_nets = frozen_nets(settings, settings.lpips_stages, settings.features)
         self._used = {name: weight for name, weight in settings.terms.items() if weight}
         self._check_seen()
+        over_batch = "js_dino" in self._used and settings.features.js.is_over_batch
+        if over_batch and 0 < settings.micro_batch < settings.batch:
+            _log.warning("js_dino compares the pictures of each micro-batch on their own")
         # In the order of the table, where a term may find what an earlier one has computed.
         self._terms = {n: LOSSES[n](self._frozen_nets) for n in LOSSES if n in self._used}
         self._discriminator = PatchDiscriminator(settings.discriminator)

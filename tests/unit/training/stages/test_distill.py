@@ -164,6 +164,13 @@ def test_chunks_change_neither_terms_nor_gradients(ground, features):
     torch.testing.assert_close(its, theirs, rtol=1e-3, atol=1e-7)
 
 
+@pytest.mark.parametrize(("way", "is_said"), [("batch_relation", True), ("cls_softmax", False)])
+def test_a_distribution_over_micro_batches_is_said(ground, features, caplog, way, is_said):
+    stage_of(ground, *features, f"features.js.way={way}", "micro_batch=2")
+
+    assert ("js_dino compares the pictures of each micro-batch" in caplog.text) == is_said
+
+
 def test_the_card_names_the_frozen_networks_that_were_looked_through(ground, features, tmp_path):
     stage = stage_of(ground, *features)
 
