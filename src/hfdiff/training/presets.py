@@ -136,12 +136,11 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             },
         },
         "lite": {
-            "data": {"gt_size": 64},
+            "data": {"gt_size": 48},
             "labels": {"by": "degradations", "held_out": 0.1},
             "extractor": {"invertible": {"width": 64}},
             "head": {"widths": (64, 128, 256)},
-            "iterations": 4000,
-            "batch": 32,
+            "iterations": 3000,
             "optimiser": {"learning_rate": 1e-3, "clip": 1.0},
         },
         "tiny": {

@@ -108,7 +108,7 @@ def rehearse(
         batch=min(settings.batch, settings.micro_batch or settings.batch),
         norms_every=0,
         checkpoint_every=0,
-        validate_every=min(1, settings.validate_every) if settings.data.validation else 0,
+        validate_every=min(1, settings.validate_every),
         keep=1,
         tensorboard=False,
     )

@@ -24,7 +24,7 @@ def test_every_part_of_a_stage_is_tried(ground, stage):
 
     parts = forecast.seconds
     assert all(seconds > 0 for seconds in parts.values())
-    assert {"data", "step", "checkpoint", "export"} <= parts.keys()
+    assert {"data", "step", "validation", "checkpoint", "export"} <= parts.keys()
     terms = {name.partition("gradient of ")[2] for name in parts if "gradient of" in name}
     forwards = [name for name in parts if name.endswith(": forward")]
     trained = STAGES[stage].build(settings, [])
