@@ -373,6 +373,25 @@ def test_two_processes_on_one_folder_share_the_work(tmp_path):
     assert len(listed(tmp_path / "out")) == 16
 
 
+def test_a_dry_run_writes_nothing_and_says_what_would_be(tmp_path):
+    """users 6.4.13; how near the forecast is: scripts/forecast_against_truth.py."""
+    picture(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "b.png").write_text("no picture")
+
+    people = run("upscale", "in", "-o", "out", "--dry-run", cwd=tmp_path, expect=1)
+    machines = run("upscale", "in", "-o", "out", "--dry-run", "--json", cwd=tmp_path, expect=1)
+
+    assert not (tmp_path / "out").exists()
+    lines = people.stdout.decode().splitlines()
+    assert lines[0] == "in/a.png  40x30 -> 160x120  out/a.png"
+    assert lines[1].startswith("1 picture, 0.00 MP -> 0.02 MP, 1 tile: about ")
+    assert "failed: in/b.png: not a picture" in people.stderr.decode()
+    *pictures, last = records(machines)
+    assert [record["status"] for record in pictures] == ["failed", "planned"]
+    assert last["forecast"]["tiles"] == 1
+    assert last["forecast"]["seconds"] > 0
+
+
 def test_flags_of_other_tools_mean_the_same(tmp_path):
     source = picture(tmp_path / "a.png")
 

@@ -1,6 +1,7 @@
 """``hfdiff upscale``: pictures and folders in, better ones out."""
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,6 +108,9 @@ def upscale(
         bool,
         typer.Option("--provenance/--no-provenance", help="State model, options, seed in XMP."),
     ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be made, how long, how much memory.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a picture on stdout.")
     ] = False,
@@ -152,11 +156,13 @@ def upscale(
             if len(paths) > 1:
                 raise SettingsError(f"- stands for one picture, got {len(paths)} inputs")
             named = {"--json": as_json, "--suffix": suffix is not None, "--resume": resume}
+            named["--dry-run"] = dry_run
             for option in [name for name, is_set in named.items() if is_set]:
                 raise SettingsError(f"{option} does not go with -")
             upscale_stream(paths[0], naming, options, load, writing)
         else:
-            _upscale_files(paths, naming, options, load, writing, report)
+            work = _upscale_nothing if dry_run else _upscale_files
+            work(paths, naming, options, load, writing, report)
 
 
 def _upscale_files(
@@ -190,6 +196,39 @@ def _upscale_files(
         report.end(interrupted=True)
         raise typer.Exit(130) from None
     report.end()
+    if report.count["failed"] or report.count["exists"]:
+        raise typer.Exit(1)
+
+
+def _upscale_nothing(
+    paths: list[str],
+    naming: "Naming",
+    options: "UpscaleOptions",
+    load: dict[str, Any],
+    writing: "Writing",
+    report: "Report",
+) -> None:
+    """A dry run: the plan, and a forecast of what it would take."""
+    began = time.monotonic()
+    from hfdiff.model.model_file import describe
+    from hfdiff.upscaling.forecast import forecast
+    from hfdiff.upscaling.plan import plan_work
+    from hfdiff.upscaling.run import planned, refused
+
+    description = describe(found_model(load["model"]))
+    plan = plan_work(paths, naming, options, model_scale=description.config.scale)
+    report.begin("dry run: nothing is written", plan)
+    for record in refused(plan):
+        report.add(record)
+    jobs = []
+    for job, record in planned(plan, description, load["dtype"], options, writing):
+        report.add(record)
+        if record.status == "planned":
+            jobs.append(job)
+    report.end()
+    if jobs:
+        where = {"device": load["device"], "dtype": load["dtype"]}
+        report.foresee(forecast(jobs, description, options, **where, writing=writing, began=began))
     if report.count["failed"] or report.count["exists"]:
         raise typer.Exit(1)
 

@@ -12,6 +12,7 @@ import typer
 from hfdiff.cli.shown import counted, shown
 
 if TYPE_CHECKING:
+    from hfdiff.upscaling.forecast import Forecast
     from hfdiff.upscaling.names import Job
     from hfdiff.upscaling.plan import Plan
     from hfdiff.upscaling.run import Record
@@ -77,7 +78,7 @@ class Report:
             self._existing.append(record)
         if self._as_json:
             typer.echo(json.dumps(asdict(record), default=str))
-        elif record.status == "done" and not self._quiet:
+        elif record.status in ("done", "planned") and not self._quiet:
             self._line(_line(record))
 
     def end(self, *, interrupted: bool = False) -> None:
@@ -90,10 +91,11 @@ class Report:
             _note(f"failed: {record.path}: {record.reason}")
         if self._quiet or self._as_json:
             return
+        done = f"{self.count['done']} done"
         if not (self.count or interrupted):
             _note("nothing to do: no pictures there")
             return
-        parts = [f"{self.count['done']} done"]
+        parts = [f"{self.count['planned']} planned" if self.count["planned"] else done]
         parts += [f"{self.count['kept']} kept from an earlier run"] if self.count["kept"] else []
         parts += [f"{self.count['exists']} left alone (exist)"] if self.count["exists"] else []
         parts += [f"{self.count['failed']} failed"] if self.count["failed"] else []
@@ -107,6 +109,20 @@ class Report:
                 "--resume leaves those of an earlier run"
             )
 
+    def foresee(self, forecast: "Forecast") -> None:
+        """What the run would take."""
+        if self._as_json:
+            typer.echo(json.dumps({"forecast": asdict(forecast)}))
+            return
+        memory = forecast.peak_memory_bytes
+        self._line(
+            f"{counted(forecast.pictures, 'picture')}, {forecast.megapixels_in:.2f} MP -> "
+            f"{forecast.megapixels_out:.2f} MP, {counted(forecast.tiles, 'tile')}: about "
+            f"{_duration(forecast.seconds)}"
+            + (f" and {memory / 1e6:.0f} MB of memory" if memory else "")
+            + f" on {forecast.device}, {forecast.dtype}"
+        )
+
     def _line(self, text: str) -> None:
         if self._bar is not None:
             self._bar.console.print(shown(text), markup=False, highlight=False)
@@ -116,11 +132,21 @@ class Report:
 
 def _line(record: "Record") -> str:
     notes = "".join(f"  ({note})" for note in record.notes)
+    cost = f"  {record.seconds:.1f} s  {counted(record.tiles, 'tile')}"
     return (
         f"{record.path}  {record.width}x{record.height} -> "
-        f"{record.output_width}x{record.output_height}  {record.seconds:.1f} s  "
-        f"{counted(record.tiles, 'tile')}  {record.output}{notes}"
+        f"{record.output_width}x{record.output_height}"
+        f"{cost if record.status == 'done' else ''}  {record.output}{notes}"
     )
+
+
+def _duration(seconds: float) -> str:
+    """``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    hours, minutes_ = divmod(minutes, 60)
+    return f"{minutes} min {rest} s" if hours < 1 else f"{hours} h {minutes_} min"
 
 
 def _note(text: str) -> None:

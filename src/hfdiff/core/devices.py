@@ -1,5 +1,7 @@
 """The one place that looks at hardware: names of devices and dtypes become torch's own."""
 
+import ctypes
+
 import torch
 
 from hfdiff.core.errors import SettingsError
@@ -51,11 +53,22 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory(device: torch.device) -> None:
-    """Give memory that torch keeps for later back to a device."""
+    """Give memory that is kept for later back: to the device, and to the system where it can be.
+
+    Buffers of many sizes leave a heap with holes, which otherwise stays as large as it ever was.
+    """
+    _trim_heap()
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def _trim_heap() -> None:
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):  # another C library than glibc
+        return
 
 
 def _best() -> str:

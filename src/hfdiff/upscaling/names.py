@@ -25,6 +25,8 @@ class Job:
         size: (width, height) of the input.
         target_size: The same of the output.
         source_format: The format of the input.
+        has_alpha: Whether the input has transparency.
+        is_deep: Whether its samples have more than 8 bits.
         is_kept: Whether the picture is large enough already and only copied.
     """
 
@@ -35,6 +37,8 @@ class Job:
     size: tuple[int, int] = (0, 0)
     target_size: tuple[int, int] = (0, 0)
     source_format: str = ""
+    has_alpha: bool = False
+    is_deep: bool = False
     is_kept: bool = False
 
 
@@ -80,6 +84,8 @@ def plan_job(
         size=(header.width, header.height),
         target_size=item.size,
         source_format=header.format,
+        has_alpha=header.has_alpha,
+        is_deep=header.is_deep,
         is_kept=is_kept(header.width, header.height, options, model_scale),
     )
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from hfdiff.core.devices import release_memory
 from hfdiff.imaging.files import read_picture
-from hfdiff.upscaling.ledger import Ledger, Verdict
+from hfdiff.model.model_file import Description
+from hfdiff.upscaling.ledger import LEDGER_NAME, Ledger, Verdict
 from hfdiff.upscaling.names import Job
 from hfdiff.upscaling.options import UpscaleOptions, Writing
 from hfdiff.upscaling.outputs import copy_output, finished, made_by, write_output
@@ -17,7 +19,7 @@ from hfdiff.upscaling.reasons import reason_of
 from hfdiff.upscaling.upscaler import Upscaler
 
 _log = logging.getLogger(__name__)
-Status = Literal["done", "kept", "exists", "failed"]
+Status = Literal["done", "kept", "exists", "failed", "planned"]
 JobProgress = Callable[[Job, int, int], None]
 
 
@@ -28,7 +30,8 @@ class Record:
     Attributes:
         path: The input.
         output: The output, where one was planned.
-        status: ``done``, ``kept`` (done by an earlier run), ``exists`` (left alone) or ``failed``.
+        status: ``done``, ``kept`` (done by an earlier run), ``exists`` (left alone), ``failed``, or
+            ``planned`` in a dry run.
         reason: One sentence where it was not done.
         width, height: Of the input, pixels.
         output_width, output_height: Of the output, pixels.
@@ -111,6 +114,28 @@ def refused(plan: Plan) -> Iterator[Record]:
         )
 
 
+def planned(
+    plan: Plan, description: Description, dtype: str, options: UpscaleOptions, writing: Writing
+) -> Iterator[tuple[Job, Record]]:
+    """Every job of a dry run, and its record: ``planned``, or what an earlier run made of it."""
+    for job in plan.jobs:
+        status: Status = "planned"
+        root = plan.root_of(job)
+        if plan.naming.resume and job.target.is_file():
+            status = "exists"
+            if (root / LEDGER_NAME).is_file():
+                ledger = Ledger(root)
+                origin = made_by(job, description, dtype, options, writing)
+                verdict = ledger.judge(job.source, job.target, origin)
+                ledger.close()
+                status = _FORESEEN[verdict]
+        reason = f"{job.target} exists" if status == "exists" else ""
+        yield job, _record(job, status, reason=reason, notes=job.notes)
+
+
+_FORESEEN: dict[Verdict, Status] = {"made": "kept", "stale": "planned", "foreign": "exists"}
+
+
 class _Run:
     """One run: the ledger of the folder at hand is kept open."""
 
@@ -141,6 +166,8 @@ class _Run:
         except Exception as error:  # noqa: BLE001  (one picture must never stop a folder)
             _log.debug("%s failed", job.source, exc_info=True)
             return _record(job, "failed", reason=reason_of(error))
+        finally:
+            release_memory(self._upscaler.device)
 
     def close(self) -> None:
         """Let go of the ledger, and remove what killed runs left half written."""

@@ -1,0 +1,212 @@
+"""What a run would take: pixels and tiles by counting, time and memory by trying out a little.
+
+No weights are read and nothing is written. The machine calibrates itself on the user's own
+pictures: some are decoded, up to two by two tiles of each go through networks of the model's
+shape (whose numbers do not matter for that), and a piece is encoded.
+"""
+
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hfdiff.core.errors import HFDiffError, ResourceError
+from hfdiff.core.memory import peak_bytes
+from hfdiff.imaging.files import encode_picture, read_picture
+from hfdiff.imaging.picture import Picture
+from hfdiff.imaging.pixels import samples_from_01, samples_to_01
+from hfdiff.imaging.resize import enlarge_cubic
+from hfdiff.model.build import build_model
+from hfdiff.model.config import ModelConfig
+from hfdiff.model.model_file import Description
+from hfdiff.upscaling.cutting import plan_tiles
+from hfdiff.upscaling.names import Job
+from hfdiff.upscaling.options import UpscaleOptions, Writing
+from hfdiff.upscaling.upscaler import Upscaler
+
+_SAMPLES = 5  # pictures tried out
+_PATIENCE = 60.0  # seconds after which no further one is
+_PIECE = 256  # longest side in lq pixels of what is encoded for a try
+_KEPT_FREE = (
+    1.25  # what the system's allocator holds over what is used at once, measured on folders
+)
+# Bytes of memory an output pixel takes while it is encoded, beside the samples and the file itself:
+# Pillow's copy, and what libwebp and libaom work in. Measured on 12 megapixels.
+_ENCODING = {"PNG": 4.0, "JPEG": 4.4, "TIFF": 0.0, "WEBP": 26.0, "AVIF": 43.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a run would take.
+
+    Attributes:
+        pictures: That would be made or copied.
+        megapixels_in, megapixels_out: In all.
+        tiles: To be computed, in all.
+        seconds: In all, from the start of the command.
+        peak_memory_bytes: Of the process; 0 where this machine does not tell.
+        device: Where the networks would run.
+        dtype: What in.
+    """
+
+    pictures: int
+    megapixels_in: float
+    megapixels_out: float
+    tiles: int
+    seconds: float
+    peak_memory_bytes: int
+    device: str
+    dtype: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rates:
+    """What was measured: seconds per pixel, and bytes."""
+
+    read: float
+    compute: float  # per lq pixel of a tile
+    encode: dict[str, float]  # per output pixel
+    file_bytes: dict[str, float]  # per output pixel
+    tile_bytes: int
+
+
+def forecast(
+    jobs: Iterable[Job],
+    description: Description,
+    options: UpscaleOptions,
+    *,
+    device: str,
+    dtype: str,
+    writing: Writing,
+    began: float,
+) -> Forecast:
+    """Try out a little and extrapolate.
+
+    Args:
+        jobs: What would be done.
+        description: The model's own.
+        options: Size, steps, tiling.
+        device: As for `Upscaler`.
+        dtype: As for `Upscaler`.
+        writing: How outputs would be encoded.
+        began: `time.monotonic` of when the command began: what its start takes counts too.
+    """
+    jobs = list(jobs)
+    config = description.config
+    work = [(job, *_computed(job, options, config)) for job in jobs]
+    upscaler = Upscaler(build_model(config), description, device=device, dtype=dtype)
+    start = time.monotonic() - began
+    base = peak_bytes()
+    rates = _calibrate(_chosen(jobs), upscaler, options, writing, base)
+    seconds, most = start, base
+    for job, _, area in work:
+        pixels, target = _area(job.size), _area(job.target_size)
+        kind = job.format if job.format in rates.encode else next(iter(rates.encode), "")
+        seconds += pixels * rates.read + area * rates.compute
+        seconds += target * rates.encode.get(kind, 0.0)
+        encoding = _ENCODING.get(job.format, 4.0) + 2 * rates.file_bytes.get(kind, 0.0)
+        beside = max(rates.tile_bytes if area else 0, round(target * encoding))
+        samples = (3 + job.has_alpha) * (1 + job.is_deep) * (pixels + target)
+        most = max(most, base + samples + beside)
+    return Forecast(
+        pictures=len(jobs),
+        megapixels_in=sum(_area(job.size) for job in jobs) / 1e6,
+        megapixels_out=sum(_area(job.target_size) for job in jobs) / 1e6,
+        tiles=sum(tiles for _, tiles, _ in work),
+        seconds=seconds,
+        peak_memory_bytes=most,
+        device=str(upscaler.device),
+        dtype=upscaler.dtype_name,
+    )
+
+
+def _computed(job: Job, options: UpscaleOptions, config: ModelConfig) -> tuple[int, int]:
+    """Tiles of a job, and their pixels in all."""
+    if job.is_kept:
+        return 0, 0
+    plan = plan_tiles(job.size, options, config, has_alpha=job.has_alpha)
+    return len(plan), len(plan) * plan.rows.tile * plan.columns.tile
+
+
+def _chosen(jobs: list[Job]) -> list[Job]:
+    """Some jobs from the smallest to the largest."""
+    ordered = sorted((job for job in jobs if not job.is_kept), key=lambda job: _area(job.size))
+    places = np.linspace(0, len(ordered) - 1, min(_SAMPLES, len(ordered)))
+    return [ordered[round(place)] for place in places]
+
+
+def _calibrate(
+    jobs: list[Job], upscaler: Upscaler, options: UpscaleOptions, writing: Writing, base: int
+) -> _Rates:
+    read, computed = [0.0, 0.0], [0.0, 0.0]
+    encoded: dict[str, list[float]] = {}
+    size: dict[str, list[float]] = {}
+    begun = time.perf_counter()
+    for job in jobs:
+        if time.perf_counter() - begun > _PATIENCE:
+            break
+        with suppress(HFDiffError):  # a picture that is broken behind its header takes no time
+            begin = time.perf_counter()
+            picture = read_picture(job.source)
+            _add(read, time.perf_counter() - begin, _area(job.size))
+            if not computed[1]:
+                _try_out(upscaler, _corner(picture, upscaler, options, tiles=1), options)
+            corner = _corner(picture, upscaler, options, tiles=2)
+            _add(computed, *_try_out(upscaler, corner, options))
+            piece = _enlarged(corner, upscaler.model.scale)
+            begin = time.perf_counter()
+            content = encode_picture(piece, job.format, quality=writing.quality)
+            pixels = piece.width * piece.height
+            _add(encoded.setdefault(job.format, [0.0, 0.0]), time.perf_counter() - begin, pixels)
+            _add(size.setdefault(job.format, [0.0, 0.0]), len(content), pixels)
+    return _Rates(
+        read=_rate(read),
+        compute=_rate(computed),
+        encode={kind: _rate(total) for kind, total in encoded.items()},
+        file_bytes={kind: _rate(total) for kind, total in size.items()},
+        tile_bytes=round(_KEPT_FREE * (peak_bytes() - base)),
+    )
+
+
+def _corner(
+    picture: Picture, upscaler: Upscaler, options: UpscaleOptions, *, tiles: int
+) -> Picture:
+    """The upper left corner of a picture, so many tiles a side where it has them."""
+    plan = upscaler.plan(picture, options)
+    height, width = (
+        axis.starts[min(tiles, len(axis.starts)) - 1] + axis.tile
+        for axis in (plan.rows, plan.columns)
+    )
+    return replace(picture, samples=picture.samples[:height, :width])
+
+
+def _try_out(upscaler: Upscaler, picture: Picture, options: UpscaleOptions) -> tuple[float, float]:
+    """Seconds for a picture, and the pixels of its tiles."""
+    alike = replace(options, size=None, min_size=None, max_size=None)
+    plan = upscaler.plan(picture, alike)
+    begin = time.perf_counter()
+    with suppress(ResourceError):  # networks without weights may well answer nonsense
+        upscaler.enlarge(picture, alike)
+    return time.perf_counter() - begin, float(len(plan) * plan.rows.tile * plan.columns.tile)
+
+
+def _enlarged(picture: Picture, scale: int) -> Picture:
+    """A piece of a picture as the output would be, about."""
+    piece_01 = samples_to_01(picture.samples[:_PIECE, :_PIECE])
+    samples = samples_from_01(enlarge_cubic(piece_01, scale)[0], picture.samples.dtype)
+    return replace(picture, samples=samples)
+
+
+def _area(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
+
+
+def _add(total: list[float], amount: float, pixels: float) -> None:
+    total[0] += amount
+    total[1] += pixels
+
+
+def _rate(total: list[float]) -> float:
+    return total[0] / total[1] if total[1] else 0.0
