@@ -62,5 +62,14 @@ def l1_loss(inputs: DistillInputs) -> Tensor:
     return F.l1_loss(at_least_float32(inputs.sr_pm1), at_least_float32(inputs.gt_pm1))
 
 
+def anchor_loss(inputs: DistillInputs) -> Tensor:
+    """Mean absolute error of the decoded gt's latent: the decoder must not forget true latents.
+
+    Ours, for a decoder that learns along: without it the decoder bends to the student's errors, and
+    what it makes of a perfect latent, the ceiling, falls.
+    """
+    return F.l1_loss(at_least_float32(inputs.reconstruction_pm1), at_least_float32(inputs.gt_pm1))
+
+
 def _mean_square(a: Tensor, b: Tensor) -> Tensor:
     return F.mse_loss(at_least_float32(a), at_least_float32(b))

@@ -106,6 +106,11 @@ class DistillInputs:
         """The gt, to a noisy start and back, as a picture."""
         return self.student.decode(self.x_0_consistent)
 
+    @cached_property
+    def reconstruction_pm1(self) -> Tensor:
+        """The picture of the gt's own latent, with gradient into the decoder."""
+        return self.student.decode(self.x_0_gt)
+
     @property
     def sr_pm1(self) -> Tensor:
         """The picture that image terms look at, with gradient."""

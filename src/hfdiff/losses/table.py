@@ -11,6 +11,7 @@ from hfdiff.core.fetch import WEIGHTS
 from hfdiff.core.weights import content_hash
 from hfdiff.losses import high_frequency, jensen_shannon, perceptual
 from hfdiff.losses.distill import (
+    anchor_loss,
     consistency_image_loss,
     consistency_loss,
     covariance_loss,
@@ -143,6 +144,7 @@ LOSSES: Mapping[str, Callable[[FrozenNets], Loss]] = {
     "con_image": lambda frozen: consistency_image_loss,  # noqa: ARG005
     "hf": _hf_term,  # Eq. 6
     "js_dino": _js_dino_term,  # Eq. 4
+    "anchor": lambda frozen: anchor_loss,  # noqa: ARG005  (for a decoder that learns along)
     "l1": lambda frozen: l1_loss,  # noqa: ARG005
     "vgg": _vgg_term,
     "lpips": _lpips_term,

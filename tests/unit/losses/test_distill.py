@@ -5,6 +5,7 @@ from torch import nn
 from hfdiff.core.errors import SettingsError
 from hfdiff.losses.distill import (
     COVARIANCE_PATCH,
+    anchor_loss,
     consistency_loss,
     covariance_loss,
     distill_loss,
@@ -47,6 +48,24 @@ def test_l1_is_zero_for_the_gt_itself():
     toy.gt_pm1 = toy.inputs().sr_pm1.detach()
 
     assert l1_loss(toy.inputs()) == 0
+
+
+def test_anchor_is_zero_for_a_decoder_that_restores_the_gt():
+    toy = Toy()
+    toy.gt_pm1 = toy.inputs().reconstruction_pm1.detach()
+
+    assert anchor_loss(toy.inputs()) == 0
+
+
+def test_anchor_moves_a_decoder_that_learns_along_and_never_the_student():
+    toy = Toy()
+    toy.decoder.requires_grad_(True)
+
+    anchor_loss(toy.inputs()).backward()
+
+    assert toy.decoder.grad is not None
+    assert toy.forward.grad is None
+    assert toy.inverse.grad is None
 
 
 def test_values_are_the_formulas_by_hand():
