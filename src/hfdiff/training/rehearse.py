@@ -5,6 +5,7 @@ a few times in ``rehearsal`` below the run's folder; what they took becomes a fo
 """
 
 import contextlib
+import gc
 import json
 import logging
 import math
@@ -153,12 +154,13 @@ def _train(
     stage: str, settings: RunSettings, ready: Ready, *, budget: float
 ) -> tuple[Trainer, int]:
     """One step and a checkpoint, then as many more from it as the budget allows."""
-    first = Trainer(
-        build(stage, replace(settings, validate_every=0), ready.pairs), ready.accelerator
-    )
-    first.run(ready.batches)
-    more = math.floor(budget / max(first.seconds_per_step, 1e-6))
+    once = replace(settings, validate_every=0)
+    trainer = Trainer(build(stage, once, ready.pairs), ready.accelerator)
+    trainer.run(ready.batches)
+    more = math.floor(budget / max(trainer.seconds_per_step, 1e-6))
     steps = 1 + min(max(more, 1), _MOST_STEPS)
+    del trainer  # two of them would need twice the memory that is forecast
+    gc.collect()
     rest = replace(settings, iterations=steps, validate_every=steps * settings.validate_every)
     trainer = Trainer(build(stage, rest, ready.pairs), ready.accelerator)
     with _unsaid():  # the same again, and that the number of steps is another
