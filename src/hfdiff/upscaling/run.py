@@ -212,12 +212,11 @@ class _Run:
             if self._on_progress is not None:
                 self._on_progress(job, done, total)
 
+        source = read_picture(job.source)
         if job.is_kept and job.format == job.source_format and not self._writing.strip_metadata:
-            copy_output(job, before=before)
+            copy_output(job, before=before)  # not without having read it: it might be broken
             return {"notes": (*job.notes, "large enough already: copied")}
-        enlarged = self._upscaler.enlarge(
-            read_picture(job.source), self._options, on_progress=report
-        )
+        enlarged = self._upscaler.enlarge(source, self._options, on_progress=report)
         description, dtype = self._upscaler.description, self._upscaler.dtype_name
         picture, notes = finished(enlarged, description, dtype, self._writing)
         write_output(picture, job, self._writing, before=before)

@@ -82,6 +82,16 @@ def test_what_is_large_enough_is_copied_byte_by_byte(folder, identity):
     assert records["small.png"].output_width == 80
 
 
+def test_a_broken_picture_is_not_copied(folder, identity):
+    content = Path("in/large.png").read_bytes()
+    Path("in/large.png").write_bytes(content[:-300])
+
+    records = run(identity, UpscaleOptions(min_size=(80, None)), suffix="_s")
+
+    assert records["large.png"].status == "failed"
+    assert not Path("out/large.png_s.png").exists()
+
+
 def test_another_format_keeps_its_samples(folder, identity):
     run(identity, UpscaleOptions(min_size=(80, None)), format="TIFF", suffix="_s")
 
