@@ -14,7 +14,7 @@ from hfdiff.core.errors import ImageError, MissingExtraError
 from hfdiff.imaging.picture import Picture
 
 DEEP_FORMATS = ("PNG", "TIFF", "AVIF")
-_AVIF_BITS = 12  # the most that it holds
+AVIF_BITS = 12  # the most that it holds
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 _FIELDS = {"icc": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}
 
@@ -63,8 +63,12 @@ def _decoded(vips: Any, source: Path | IO[bytes]) -> NDArray[np.uint8] | NDArray
         image = vips.Image.new_from_buffer(source.read(), "", fail_on="error")
     if image.interpretation == "labs":
         image = image.colourspace("rgb16")
-    if image.format == "ushort" and image.interpretation == "cmyk" and image.bands == 4:
+    inks = image.format == "ushort" and image.interpretation == "cmyk" and image.bands == 4
+    if inks and image.get_typeof(_FIELDS["icc"]):
         image = image.icc_transform("srgb", embedded=True, intent="relative", depth=16)
+    elif inks:
+        paper = 65_535 - image  # what is left of it, as Pillow reckons with 8 bits
+        image = (paper[:3] * paper[3] / 65_535).rint().cast("ushort")
     dtype = _DTYPES.get(image.format)
     if dtype is None or not 1 <= image.bands <= 4:
         kind = f"{image.bands} samples a pixel of the kind {image.format} {image.interpretation}"
@@ -96,7 +100,7 @@ def encode_deep_avif(picture: Picture, quality: int) -> bytes:
         ImageError: when libvips cannot write it.
     """
     vips = _vips()
-    bits = picture.bits or _AVIF_BITS
+    bits = picture.bits or AVIF_BITS
     peak = (1 << bits) - 1
     levels = (picture.samples.astype(np.uint32) * peak + 32_767) // 65_535
     samples = np.ascontiguousarray((levels << (16 - bits)).astype(np.uint16))

@@ -11,6 +11,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from hfdiff.imaging import profiles
 from hfdiff.imaging.chromaticity import profile_of
+from hfdiff.imaging.exif import mended, with_sides
 from hfdiff.imaging.picture import Metadata
 from hfdiff.imaging.xmp import without_lost_parts, xmp_with_size
 
@@ -28,7 +29,6 @@ DAMAGE = (
     struct.error,
     Warning,  # where a user turned those of Pillow into errors
 )
-_THUMBNAIL = ExifTags.IFD.IFD1
 DESCRIPTIVE = frozenset(
     {
         ExifTags.Base.ImageDescription,
@@ -64,8 +64,6 @@ _TIFF_IPTC = 33723
 _JPEG_IPTC = 0x0404  # among the resources of Photoshop
 _JPEG_LIMIT = 65_533
 _HEIC_PARTS = {"depth_images": "depth map", "aux": "auxiliary pictures"}
-_SIZES = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength)
-_PIXEL_SIZES = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -109,14 +107,8 @@ def with_size(metadata: Metadata, width: int, height: int) -> Metadata:
     if metadata.exif is None:
         return metadata
     try:
-        exif = _loaded(metadata.exif)
-        inner = exif.get_ifd(ExifTags.IFD.Exif) if ExifTags.IFD.Exif in exif else {}
-        for block, tags in ((exif, _SIZES), (inner, _PIXEL_SIZES)):
-            for tag, side in zip(tags, (width, height), strict=True):
-                if tag in block:
-                    block[tag] = side
-        return replace(metadata, exif=exif.tobytes())
-    except DAMAGE:
+        return replace(metadata, exif=with_sides(metadata.exif, width, height))
+    except ValueError:
         return replace(metadata, exif=None)
 
 
@@ -164,25 +156,22 @@ def _in_photoshop(iptc: bytes) -> bytes:
     return head + iptc + bytes(len(iptc) % 2)
 
 
-def _loaded(exif_bytes: bytes | None) -> Image.Exif:
-    exif = Image.Exif()
-    exif.load(exif_bytes or b"")
-    return exif
-
-
 def _descriptive_exif(image: Image.Image) -> tuple[bytes | None, list[str]]:
     """EXIF without orientation and thumbnail, None where there is none; and what was left out."""
+    block = image.info.get("exif")
     try:
+        if image.format != "TIFF" and isinstance(block, bytes) and block:
+            kept, had_thumbnail = mended(block)
+            return kept, ["thumbnail"] if had_thumbnail else []
         exif = image.getexif()
         exif.pop(ExifTags.Base.Orientation, None)
-        lost = []
         if image.format == "TIFF":  # there EXIF shares its list with how the samples are stored
             for tag in [tag for tag in exif if tag not in DESCRIPTIVE]:
                 del exif[tag]
-        elif exif.get_ifd(_THUMBNAIL):
-            lost.append("thumbnail")
-        exif._ifds.pop(_THUMBNAIL, None)
-        return (exif.tobytes() if len(exif) else None), lost
+        for tag, value in exif.items():
+            if isinstance(value, str):
+                exif[tag] = value.encode("latin-1", "replace")  # how Pillow read it
+        return (exif.tobytes() if len(exif) else None), []
     except DAMAGE:
         return None, ["damaged EXIF"]
 

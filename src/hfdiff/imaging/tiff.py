@@ -141,7 +141,9 @@ class TiffWriter:
     def _block(self, tag: int, values: dict[int, object]) -> int:
         directory = TiffImagePlugin.ImageFileDirectory_v2(self._head(), group=tag)
         for key, value in values.items():
-            directory[key] = value
+            if isinstance(value, str):
+                directory.tagtype[key] = _ASCII
+            directory[key] = value.encode("latin-1", "replace") if isinstance(value, str) else value
         return self._put(directory.tobytes(self._aligned()))
 
     def _directory(self, entries: _Entries, place: int) -> bytes:
@@ -166,7 +168,7 @@ def _plain(value: object) -> tuple[int, bytes] | None:
     """A value of EXIF's main list, which holds texts, bytes and small numbers."""
     match value:
         case str():
-            return _ASCII, value.encode("utf-8", "replace") + b"\0"
+            return _ASCII, value.encode("latin-1", "replace") + b"\0"  # as Pillow read its bytes
         case bytes():
             return _BYTE, value
         case int():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from hfdiff.imaging.deep import DEEP_FORMATS
+from hfdiff.imaging.deep import AVIF_BITS, DEEP_FORMATS
 from hfdiff.imaging.files import FORMATS, Header, format_named
 from hfdiff.upscaling.options import Naming, UpscaleOptions, is_kept
 from hfdiff.upscaling.search import exists
@@ -104,7 +104,9 @@ def choose_format(
         notes.append(f"{wanted} has no transparency: written as PNG")
         wanted = "PNG"
     if header.is_deep and wanted not in DEEP_FORMATS:
-        notes.append(f"{wanted} holds 8 bits a sample: 16 were rounded")
+        notes.append(f"{wanted} holds 8 bits a sample: {header.bits} were rounded")
+    if header.bits > AVIF_BITS and wanted == "AVIF":
+        notes.append(f"AVIF holds {AVIF_BITS} bits a sample: {header.bits} were rounded")
     return wanted, tuple(notes)
 
 

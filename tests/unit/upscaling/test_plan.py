@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from hfdiff.core.errors import SettingsError
+from hfdiff.imaging.files import Header
+from hfdiff.upscaling.names import choose_format
 from hfdiff.upscaling.options import Naming, UpscaleOptions
 from hfdiff.upscaling.plan import plan_work
 
@@ -549,3 +551,19 @@ def test_one_file_typed_by_two_ways_is_one_input():
     made = plan("d/../d/a.png", "d/a.png", "d")
 
     assert pairs(made) == {"d/../d/a.png": "d/../d/a_x4.png"}
+
+
+@pytest.mark.parametrize(
+    ("bits", "name", "notes"),
+    [
+        (8, "AVIF", ()),
+        (10, "AVIF", ()),
+        (16, "AVIF", ("AVIF holds 12 bits a sample: 16 were rounded",)),
+        (10, "JPEG", ("JPEG holds 8 bits a sample: 10 were rounded",)),
+        (16, "TIFF", ()),
+    ],
+)
+def test_bits_that_a_format_does_not_hold_are_said(bits, name, notes):
+    header = Header(format=name, width=4, height=4, has_alpha=False, bits=bits)
+
+    assert choose_format(header, Naming()) == (name, notes)
