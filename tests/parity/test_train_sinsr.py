@@ -31,9 +31,17 @@ NOISE = normal("train_sinsr/noise", (2, 3, 32, 32))
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory):
-    start = published_teacher_file(tmp_path_factory.mktemp("models"))
-    settings = DistillSettings(start=str(start), data=DataSettings(gt_size=128))
+def start(tmp_path_factory):
+    return published_teacher_file(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def stage(start):
+    return stage_of(start)
+
+
+def stage_of(start, **changes):
+    settings = DistillSettings(start=str(start), data=DataSettings(gt_size=128), **changes)
     stage = DistillStage(settings, [])
     fill_by_recipe(stage.networks()["student"], prefix="student/").requires_grad_(True)
     return stage
@@ -88,6 +96,17 @@ def test_gradients_of_each_term_and_of_the_sum_are_the_recorded_ones(stage, batc
     # Float32 itself moves the gradient of the inverse term by up to 3.6e-5 (rel_noise).
     tolerance = 1e-4 if name in ("loss", "inv") else 1e-5
     assert gradient_norms(student, recorded) == pytest.approx(recorded, rel=tolerance)
+
+
+def test_pictures_in_chunks_of_one_give_the_recorded_gradient(start, batch):
+    chunked, (names, weights) = stage_of(start, chunk=1), CASES["image"]
+    student = chunked.networks()["student"]
+
+    terms = terms_of(chunked, batch, NOISE, names)
+    sum(weights[name] * term for name, term in terms.items()).backward()
+
+    recorded = EXPECTED["image"]["grad_norms"]["loss"]
+    assert gradient_norms(student, recorded) == pytest.approx(recorded, rel=1e-4)
 
 
 def test_micro_batches_of_one_gather_the_recorded_gradient(stage, batch):
