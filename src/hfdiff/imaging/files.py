@@ -70,6 +70,7 @@ PICTURE_SUFFIXES = _READ_SUFFIXES | UNREAD_SUFFIXES
 """Endings of what people take for pictures: what is not read is refused by name."""
 _SAME = {"MPO": "JPEG"}  # a JPEG with further pictures behind it: the first is taken
 _QUALITY = 95
+_BY_ROWS = 200_000_000  # samples above which Pillow's copy of an 8-bit PNG costs too much memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,32 +151,48 @@ def read_picture(source: Path | IO[bytes]) -> Picture:
 
 
 def encode_picture(picture: Picture, format: str, *, quality: int | None = None) -> bytes:  # noqa: A002
-    """A picture as the bytes of a file.
+    """A picture as the bytes of a file; see `save_picture`."""
+    stream = io.BytesIO()
+    save_picture(picture, stream, format, quality=quality)
+    return stream.getvalue()
+
+
+def save_picture(
+    picture: Picture,
+    stream: IO[bytes],
+    format: str,  # noqa: A002
+    *,
+    quality: int | None = None,
+) -> None:
+    """Write a picture into an open file, large PNG and all TIFF by rows.
 
     Args:
         picture: What to write, with its metadata.
+        stream: Where to; it must be able to seek.
         format: A key of FORMATS that is writable and can hold the picture.
         quality: 1..100 for JPEG, WebP and AVIF; None: 95, and lossless WebP for lossless sources.
 
     Raises:
         ImageError: when the format cannot hold the picture.
+        OSError: when the file cannot be written.
     """
     check_holds(format, picture.width, picture.height)
     if picture.has_alpha and not FORMATS[format].alpha:
         raise ImageError(f"{format} cannot hold the picture's transparency")
     metadata = with_size(picture.metadata, picture.width, picture.height)
     picture = replace(picture, metadata=metadata)
-    stream = io.BytesIO()
+    deep = picture.samples.dtype == np.uint16
     try:
-        if format == "TIFF" or (format == "PNG" and picture.samples.dtype == np.uint16):
+        if format == "TIFF" or (format == "PNG" and (deep or picture.samples.size > _BY_ROWS)):
             _write_rows(picture, stream, format)
-        elif format == "AVIF" and picture.samples.dtype == np.uint16:
-            return encode_deep_avif(picture, quality or _QUALITY)
+        elif format == "AVIF" and deep:
+            stream.write(encode_deep_avif(picture, quality or _QUALITY))
         else:
             _save(picture, stream, format, quality)
     except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise ImageError(f"cannot be written as {format}: {error}") from error
-    return stream.getvalue()
 
 
 def write_picture(
@@ -190,11 +207,10 @@ def write_picture(
     Raises:
         ImageError: when the format cannot hold the picture or the file cannot be written.
     """
-    content = encode_picture(picture, format, quality=quality)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as scratch:
-            scratch.write_bytes(content)
+        with replacing(path) as scratch, scratch.open("wb") as stream:
+            save_picture(picture, stream, format, quality=quality)
     except OSError as error:
         raise ImageError(f"cannot write {path}: {error.strerror or error}") from error
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hfdiff.core.errors import ImageError
 from hfdiff.core.files import replacing
-from hfdiff.imaging.files import encode_picture
+from hfdiff.imaging.files import save_picture
 from hfdiff.imaging.picture import Metadata, Picture
 from hfdiff.model.model_file import Description
 from hfdiff.upscaling.names import Job
@@ -54,8 +54,12 @@ def write_output(
     Raises:
         ImageError: when the format cannot hold the picture or the file cannot be written.
     """
-    content = encode_picture(picture, job.format, quality=writing.quality)
-    _replace(job.target, lambda scratch: scratch.write_bytes(content), before)
+
+    def write(scratch: Path) -> None:
+        with scratch.open("wb") as stream:
+            save_picture(picture, stream, job.format, quality=writing.quality)
+
+    _replace(job.target, write, before)
 
 
 def copy_output(job: Job, *, before: Callable[[Path], None]) -> None:
