@@ -1,0 +1,24 @@
+"""docs/folders.md names tests and fields: they must exist."""
+
+import re
+from dataclasses import fields
+
+import pytest
+
+from hfdiff.upscaling.run import Record
+from support import ROOT
+
+PAGE = (ROOT / "docs" / "folders.md").read_text(encoding="utf-8")
+NAMED = re.findall(r"`(tests/\S+\.py)::(\w+)`", PAGE)
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED)
+def test_every_test_that_the_page_names_exists(file, name):
+    assert f"\ndef {name}(" in (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_every_field_of_json_has_its_row():
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| ", PAGE.split("## users")[0], re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"\w+", row)]
+
+    assert sorted(named) == sorted(field.name for field in fields(Record))
