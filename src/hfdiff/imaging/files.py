@@ -186,6 +186,8 @@ def save_picture(
         if format == "TIFF" or (format == "PNG" and (deep or picture.samples.size > _BY_ROWS)):
             _write_rows(picture, stream, format)
         elif format == "AVIF" and deep:
+            # Grey libvips would write as RGB that has lost its profile.
+            picture = _coloured(picture) if picture.channels < 3 else picture
             stream.write(encode_deep_avif(picture, quality or _QUALITY))
         else:
             _save(picture, stream, format, quality)
@@ -244,7 +246,10 @@ def _decoded(
             return read_deep(source, orientation), ()
     try:
         if image.format != "TIFF" or bits >= 16:
-            return read_deep(source, orientation, bits), ()
+            samples = read_deep(source, orientation, bits)
+            if image.mode == "L" and samples.shape[2] == 3:  # AVIF without colour
+                samples = samples[:, :, :1]
+            return samples, ()
         return samples_of_12(image, bits), ()
     except ImageError as error:
         if image.format != "TIFF" or image.mode not in ("L", "LA", "RGB", "RGBA", "RGBX"):

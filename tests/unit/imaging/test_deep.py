@@ -129,7 +129,7 @@ def test_other_kinds_of_samples_are_one_sentence(samples, options):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["WEBP", "TIFF"])
+@pytest.mark.parametrize("kind", ["WEBP", "TIFF", "AVIF"])
 def test_a_profile_of_grey_does_not_stay_with_colours(kind):
     """WebP knows no grey, and 16-bit grey with alpha few programs read: colours by the profile."""
     dtype, white = (np.uint8, 255) if kind == "WEBP" else (np.uint16, 65_535)
@@ -198,3 +198,13 @@ def test_a_compression_that_libvips_lacks_does_not_make_the_picture_black():
 
     scale = 257 if picture.samples.dtype == np.uint8 else 1
     assert np.abs(picture.samples.astype(int) * scale - RAMP).max() <= 256
+
+
+def test_an_avif_without_colour_is_grey_though_libvips_says_rgb(monkeypatch):
+    """None of these libraries writes one of 10 bits, so its samples stand in here."""
+    stream = io.BytesIO()
+    Image.fromarray(np.zeros((32, 40), np.uint8)).save(stream, "AVIF", subsampling="4:0:0")
+    monkeypatch.setattr("hfdiff.imaging.files.bits_of", lambda *_: 10)
+    monkeypatch.setattr("hfdiff.imaging.files.read_deep", lambda *_: RAMP[..., :1].repeat(3, 2))
+
+    assert np.array_equal(read_picture(stream).samples, RAMP[..., :1])
