@@ -166,6 +166,8 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "branch": "distill",
             "iterations": 20_000,
             "batch": 32,
+            "micro_batch": 8,
+            "chunk": 2,
         },
         "lite": {
             "iterations": 4000,

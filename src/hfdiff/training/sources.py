@@ -6,6 +6,7 @@ from typing import Any
 from hfdiff.core.settings import plain, to_yaml
 from hfdiff.training.settings import RunSettings
 
+_MEMORY = "changes memory, not the result"
 _OPEN = "not stated; ours"
 _RESSHIFT = "ResShift's configuration"
 _SINSR = "SinSR's configuration, as HF-Diff has it (4.1)"
@@ -82,6 +83,8 @@ SOURCES: Mapping[str, Mapping[str, str]] = {
         **_common(_SINSR),
         "iterations": "HF-Diff 4.1",
         "batch": "HF-Diff 4.1",
+        "micro_batch": _MEMORY,
+        "chunk": _MEMORY,
         "terms.distill": "Eqs. 3 and 9",
         "terms.inv": "Eqs. 7 and 9",
         "terms.con": "Eqs. 8 and 9",
