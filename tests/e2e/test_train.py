@@ -77,11 +77,19 @@ def rows_of(out):
 # From nothing to a model that upscales
 
 
-def test_three_stages_make_a_model_that_upscales(ground, tmp_path):
+def test_four_stages_make_a_model_that_upscales(ground, tmp_path):
     changes = ["iterations=80", "checkpoint_every=0", "optimiser.learning_rate=3e-3"]
-    starts = {"autoencoder": None, "teacher": "autoencoder", "distill": "teacher"}
+    starts = {
+        "autoencoder": None,
+        "teacher": "autoencoder",
+        "extractor": None,
+        "distill": "teacher",
+    }
+    extractor = ground.root / "chain-extractor" / "model.safetensors"
     for stage, start in starts.items():
         begin = [f"start={ground.root / 'chain'}-{start}/model.safetensors"] if start else []
+        if stage == "distill":
+            begin += ["terms.hf=0.2", f"features.extractor={extractor}"]
         done = run(command(ground, stage, f"chain-{stage}", *changes, *begin))
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip() == str(ground.root / f"chain-{stage}" / "model.safetensors")
@@ -93,6 +101,8 @@ def test_three_stages_make_a_model_that_upscales(ground, tmp_path):
     )
     assert upscaled.returncode == 0, upscaled.stderr
     assert [path.name for path in tmp_path.glob("*.png")] == ["rings.png"]
+    told = json.loads(run([sys.executable, "-m", "hfdiff", "info", student, "--json"]).stdout)
+    assert "frozen_networks" in told["training"]
     for stage, term in (("autoencoder", "l1"), ("teacher", "mse"), ("distill", "distill")):
         values = [row[2] for row in rows_of(ground.root / f"chain-{stage}") if row[1] == term]
         assert len(values) == 80
