@@ -130,7 +130,7 @@ def test_it_learns_to_tell_what_was_done_to_pictures(ground):
     run = ground.train(
         "extractor",
         "learns",
-        "iterations=400",
+        "iterations=140",
         "checkpoint_every=0",
         "data.gt_size=20",
         "norms_every=0",
