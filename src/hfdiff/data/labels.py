@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,11 +107,12 @@ def read_labels(roots: Sequence[str | Path], settings: LabelSettings) -> LabelBo
     originals = {path: str(path) for path in folders}
     if settings.table:
         rows = _read_table(Path(settings.table), settings.column)
-        lost = [str(path) for path in folders if path.resolve() not in rows]
+        lost = [str(path) for path in folders if _absolute(path) not in rows]
         if lost:
             raise SettingsError(f"labels.table {settings.table} lacks {some_of(lost, 3)}")
-        folders = {path: rows[path.resolve()][0] for path in folders}
-        originals = {path: rows[path.resolve()][1] for path in folders}
+        found = {path: rows[_absolute(path)] for path in folders}
+        folders = {path: source for path, (source, _) in found.items()}
+        originals = {path: original for path, (_, original) in found.items()}
     if settings.by == "degradations":
         folders = dict.fromkeys(folders, "")
     return LabelBook(sources=folders, originals=originals)
@@ -215,7 +217,7 @@ def _folder_class(path: Path, root: Path) -> str:
     return path.resolve().parent.name
 
 
-def _read_table(path: Path, column: str) -> dict[Path, tuple[str, str]]:
+def _read_table(path: Path, column: str) -> dict[str, tuple[str, str]]:
     """Class and original of each file."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -225,12 +227,12 @@ def _read_table(path: Path, column: str) -> dict[Path, tuple[str, str]]:
                 raise SettingsError(f"labels.table {path} lacks the columns {sorted(missing)}")
             found = {}
             for row in reader:
-                file = (path.parent / row[FILE]).resolve()
-                found[file] = (row[column] or "", row.get(ORIGINAL) or str(file))
+                file = _absolute(path.parent / row[FILE])
+                found[file] = (row[column] or "", row.get(ORIGINAL) or file)
             return found
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SettingsError(f"labels.table {path} cannot be read: {error}") from error
 
 
-def _absolute(path: Path) -> Path:
-    return path.resolve()
+def _absolute(path: Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100  (links stay as named, and a million is no wait)
