@@ -217,6 +217,7 @@ class _Run:
             copy_output(job, before=before)  # not without having read it: it might be broken
             return {"notes": (*job.notes, "large enough already: copied")}
         enlarged = self._upscaler.enlarge(source, self._options, on_progress=report)
+        release_memory(self._upscaler.device)  # what tiles took, encoding may take
         description, dtype = self._upscaler.description, self._upscaler.dtype_name
         picture, notes = finished(enlarged, description, dtype, self._writing)
         write_output(picture, job, self._writing, before=before)

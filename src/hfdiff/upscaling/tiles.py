@@ -227,7 +227,8 @@ class TileMerger:
         step = blend_steps(columns, tile.column, self._weight)
         merged = _lerp(self._right, block, step)
         done = columns.finished_before(tile.column + 1)
-        self._right = merged[:, :, done - low :] if high > done else None
+        # A copy: a view would hold the whole tile.
+        self._right = merged[:, :, done - low :].clone() if high > done else None
         self._merge_rows(tile, merged[:, :, : done - low], low)
         if tile.column == len(columns.starts) - 1:
             self._right, self._above, self._below = None, self._below, None
@@ -243,9 +244,18 @@ class TileMerger:
         self._sink.write(low, left, merged[:, : done - low])
         if high > done:
             if self._below is None:
-                shape = (block.shape[0], high - done, self._plan.columns.target)
-                self._below = block.new_empty(shape)
+                self._below = self._strip(block, high - done)
             self._below[:, :, left : left + width] = merged[:, done - low :]
+
+    def _strip(self, block: Tensor, height: int) -> Tensor:
+        """Room for the overlap rows of a tile row.
+
+        It is that of the row before, where that has the height: columns are read there before
+        they are written, and not again after.
+        """
+        if self._above is not None and self._above.shape[1] == height:
+            return self._above
+        return block.new_empty((block.shape[0], height, self._plan.columns.target))
 
 
 def _lerp(before: Tensor | None, block: Tensor, step: Tensor, dim: int = 2) -> Tensor:
