@@ -29,9 +29,8 @@ from hfdiff.upscaling.upscaler import Upscaler
 _SAMPLES = 5  # pictures tried out
 _PATIENCE = 60.0  # seconds after which no further one is
 _PIECE = 256  # longest side in lq pixels of what is encoded for a try
-_KEPT_FREE = (
-    1.25  # what the system's allocator holds over what is used at once, measured on folders
-)
+# Bytes that the allocator holds over what is used at once, measured on folders.
+_KEPT_FREE = 60_000_000
 # Bytes of memory an output pixel takes while it is encoded, beside the samples and the file itself:
 # Pillow's copy, and what libwebp and libaom work in. Measured on 12 megapixels.
 _ENCODING = {"PNG": 4.0, "JPEG": 4.4, "TIFF": 0.0, "WEBP": 26.0, "AVIF": 43.0}
@@ -116,7 +115,7 @@ def forecast(
         megapixels_out=sum(_area(job.target_size) for job in jobs) / 1e6,
         tiles=sum(tiles for _, tiles, _ in work),
         seconds=seconds,
-        peak_memory_bytes=most,
+        peak_memory_bytes=most if base else 0,
         device=str(upscaler.device),
         dtype=upscaler.dtype_name,
     )
@@ -166,7 +165,7 @@ def _calibrate(
         compute=_rate(computed),
         encode={kind: _rate(total) for kind, total in encoded.items()},
         file_bytes={kind: _rate(total) for kind, total in size.items()},
-        tile_bytes=round(_KEPT_FREE * (peak_bytes() - base)),
+        tile_bytes=peak_bytes() - base + _KEPT_FREE,
     )
 
 
