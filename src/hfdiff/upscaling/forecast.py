@@ -31,7 +31,7 @@ _PATIENCE = 60.0  # seconds after which no further one is
 _PIECE = 256  # longest side in lq pixels of what is encoded for a try
 # Bytes that the allocator holds over what is used at once, measured on folders.
 _KEPT_FREE = 60_000_000
-# Bytes of memory an output pixel takes while it is encoded, beside the samples and the file itself:
+# Bytes of memory an output pixel takes while it is encoded, beside the samples:
 # Pillow's copy, and what libwebp and libaom work in. Measured on 12 megapixels.
 _ENCODING = {"PNG": 4.0, "JPEG": 4.4, "TIFF": 0.0, "WEBP": 26.0, "AVIF": 43.0}
 
@@ -67,7 +67,6 @@ class _Rates:
     read: float
     compute: float  # per lq pixel of a tile
     encode: dict[str, float]  # per output pixel
-    file_bytes: dict[str, float]  # per output pixel
     tile_bytes: int
 
 
@@ -105,7 +104,7 @@ def forecast(
         kind = job.format if job.format in rates.encode else next(iter(rates.encode), "")
         seconds += pixels * rates.read + area * rates.compute
         seconds += target * rates.encode.get(kind, 0.0)
-        encoding = _ENCODING.get(job.format, 4.0) + 2 * rates.file_bytes.get(kind, 0.0)
+        encoding = _ENCODING.get(job.format, 4.0)
         beside = max(rates.tile_bytes if area else 0, round(target * encoding))
         samples = (3 + job.has_alpha) * (1 + job.is_deep) * (pixels + target)
         most = max(most, base + samples + beside)
@@ -141,7 +140,6 @@ def _calibrate(
 ) -> _Rates:
     read, computed = [0.0, 0.0], [0.0, 0.0]
     encoded: dict[str, list[float]] = {}
-    size: dict[str, list[float]] = {}
     begun = time.perf_counter()
     for job in jobs:
         if time.perf_counter() - begun > _PATIENCE:
@@ -156,15 +154,13 @@ def _calibrate(
             _add(computed, *_try_out(upscaler, corner, options))
             piece = _enlarged(corner, upscaler.model.scale)
             begin = time.perf_counter()
-            content = encode_picture(piece, job.format, quality=writing.quality)
+            encode_picture(piece, job.format, quality=writing.quality)
             pixels = piece.width * piece.height
             _add(encoded.setdefault(job.format, [0.0, 0.0]), time.perf_counter() - begin, pixels)
-            _add(size.setdefault(job.format, [0.0, 0.0]), len(content), pixels)
     return _Rates(
         read=_rate(read),
         compute=_rate(computed),
         encode={kind: _rate(total) for kind, total in encoded.items()},
-        file_bytes={kind: _rate(total) for kind, total in size.items()},
         tile_bytes=peak_bytes() - base + _KEPT_FREE,
     )
 
