@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -20,7 +20,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from hfdiff.core.errors import HFDiffError, ImageError, ResourceError, SettingsError
 from hfdiff.core.rng import numpy_rng
-from hfdiff.data.pictures import PictureSet
+from hfdiff.data.pictures import PairedSet, PictureSet
+from hfdiff.data.published import PoolOrder, batch_decisions
+from hfdiff.degradation.crops import crop_gt, decide_crop
 from hfdiff.degradation.decisions import Decisions, decide
 from hfdiff.degradation.pipeline import degrade
 from hfdiff.degradation.presets import preset
@@ -39,27 +41,39 @@ class DataSettings:
     """What a stage is trained on.
 
     Attributes:
-        root: Folders, ``.txt`` lists or files of gt pictures.
+        root: Folders, ``.tar`` shards, ``.txt`` lists or files of gt pictures.
+        lq_root: The same of their lq pictures, which have their names; empty: lq are made.
         validation: Folder of gt pictures for validation; "" for none.
         gt_size: Side of the gt patch, pixels.
         scale: gt_size over the side of the lq.
-        degradation: A preset of `hfdiff.degradation.presets`.
+        degradation: A preset of `hfdiff.degradation.presets`; with given lq, of validation only.
+        crop: ``native`` cuts a square at the picture's own scale, mirrored and turned at random;
+            ``published`` shrinks the largest square of the picture, which may be mirrored, and
+            mirrors pictures that are too small up to gt_size (facts f.1).
+        draws: Whether each sample is degraded in a way of its own, or a whole batch in one, as
+            published: then only kernels, levels and qualities are a sample's own.
+        pool_batches: Batches that a pool holds to mix samples over time, published 10; 0: no pool.
         in_memory: Keep the decoded pictures in memory.
         workers: Processes that prepare batches; 0: the training process itself.
         limit: Use only the first so many pictures (to see whether it can overfit); 0: all.
     """
 
     root: Annotated[tuple[str, ...], BeforeValidator(_as_several)] = ()
+    lq_root: Annotated[tuple[str, ...], BeforeValidator(_as_several)] = ()
     validation: str = ""
     gt_size: int = 128
     scale: int = 4
     degradation: str = "mixed"
+    crop: Literal["native", "published"] = "native"
+    draws: Literal["sample", "batch"] = "sample"
+    pool_batches: int = 0
     in_memory: bool = True
     workers: int = 1
     limit: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("gt_size", 1), ("scale", 1), ("workers", 0), ("limit", 0)):
+        leasts = {"gt_size": 1, "scale": 1, "workers": 0, "limit": 0, "pool_batches": 0}
+        for name, least in leasts.items():
             if getattr(self, name) < least:
                 raise SettingsError(
                     f"data.{name} must be at least {least}, got {getattr(self, name)}"
@@ -69,6 +83,28 @@ class DataSettings:
                 f"data.gt_size must be a multiple of data.scale {self.scale}, got {self.gt_size}"
             )
         preset(self.degradation, scale=self.scale)
+        made = (self.crop, self.draws, self.pool_batches) != ("native", "sample", 0)
+        if self.lq_root and made:
+            raise SettingsError(
+                "data.lq_root gives lq pictures: data.crop, data.draws and data.pool_batches are "
+                "of lq that are made"
+            )
+
+    @property
+    def least_side(self) -> int:
+        """Of pictures that can be used, pixels."""
+        return 1 if self.crop == "published" else self.gt_size
+
+    def pictures(self) -> PictureSet:
+        """What is trained on, found and looked at.
+
+        Raises:
+            SettingsError: as `PictureSet` and `PairedSet`.
+        """
+        given: dict[str, Any] = {"least_side": self.least_side, "in_memory": self.in_memory}
+        if self.lq_root:
+            return PairedSet(self.root, self.lq_root, scale=self.scale, **given)
+        return PictureSet(self.root, **given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,12 +185,20 @@ class PairBatches(Dataset[Batch]):
         self._lost: set[Path] = set()
         share = batch // ranks
         self._share = range(rank * share, (rank + 1) * share)
+        kept = settings.pool_batches
+        self._pool = PoolOrder(seed, batch, kept) if kept else None
 
     def __getitem__(self, number: int) -> Batch:
-        samples = [self._sample(number * self._batch + k) for k in self._share]
-        gts, decisions, names = zip(*samples, strict=True)
-        gt_01 = torch.cat(gts)
-        lq_01 = degrade(gt_01, decisions)
+        first = number * self._batch
+        order = range(first, first + self._batch) if self._pool is None else self._pool[number]
+        chosen = [order[k] for k in self._share]
+        if isinstance(self._pictures, PairedSet):
+            lqs, gts, names = zip(*map(self._given_pair, chosen), strict=True)
+            lq_01, gt_01 = torch.cat(lqs), torch.cat(gts)
+        else:
+            gts, decisions, names = zip(*map(self._sample, chosen), strict=True)
+            gt_01 = torch.cat(gts)
+            lq_01 = degrade(gt_01, decisions)
         return Batch(
             gt_pm1=pm1_from_01(gt_01),
             lq_pm1=pm1_from_01(lq_01),
@@ -164,14 +208,35 @@ class PairBatches(Dataset[Batch]):
         )
 
     def _sample(self, index: int) -> tuple[Tensor, Decisions, str]:
-        picture, path = self._picture(index)
-        rng = numpy_rng(self._seed, "sample", index)
-        gt_01 = samples_to_01(random_patch(picture, self._settings.gt_size, rng))
-        decisions = decide(self._degradation, rng=rng)
-        return gt_01, decisions, str(path)
+        """Patch ``[1, 3, s, s]`` in [0, 1], what happens to it, and the picture's name."""
+        chosen, (picture,) = self._read(index)
+        side, rng = self._settings.gt_size, numpy_rng(self._seed, "sample", index)
+        if self._settings.crop == "published":
+            height, width = picture.shape[:2]
+            crop = decide_crop(height, width, gt_size=side, rng=rng)
+            gt_01 = crop_gt(picture, crop, gt_size=side)[None]
+        else:
+            gt_01 = samples_to_01(random_patch(picture, side, rng))
+        if self._settings.draws == "batch":
+            number, row = divmod(index, self._batch)
+            every = batch_decisions(
+                self._degradation, seed=self._seed, batch=self._batch, number=number
+            )
+            decisions = every[row]
+        else:
+            decisions = decide(self._degradation, rng=rng)
+        return gt_01, decisions, str(self._pictures.paths[chosen])
 
-    def _picture(self, index: int) -> tuple[NDArray[np.uint8], Path]:
-        """The picture of a sample; for one that cannot be read any more, the next in order."""
+    def _given_pair(self, index: int) -> tuple[Tensor, Tensor, str]:
+        """The same square of a lq and its gt, ``[1, 3, s, s]`` each, in [0, 1]."""
+        chosen, (gt, lq) = self._read(index)
+        rng = numpy_rng(self._seed, "sample", index)
+        scale = self._settings.scale
+        lq, gt = random_pair(lq, gt, self._settings.gt_size // scale, scale, rng)
+        return samples_to_01(lq), samples_to_01(gt), str(self._pictures.paths[chosen])
+
+    def _read(self, index: int) -> tuple[int, tuple[NDArray[np.uint8], ...]]:
+        """Number and pictures of a sample; of one that cannot be read any more, of the next."""
         count = len(self._pictures)
         count = min(count, self._settings.limit or count)
         order = _order(self._seed, index // count, count)
@@ -179,7 +244,7 @@ class PairBatches(Dataset[Batch]):
             chosen = int(order[(index + shift) % count])
             path = self._pictures.paths[chosen]
             try:
-                return self._pictures[chosen], path
+                return chosen, self._pictures.read(chosen)
             except ImageError as error:
                 if path not in self._lost:
                     _log.warning("%s is left out: %s", path, error)
@@ -264,12 +329,24 @@ def _watched(loader: DataLoader[Batch], device: torch.device) -> Generator[Batch
 
 def random_patch(picture: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
     """A random square of ``[H, W, C]``, mirrored and turned at random."""
-    top = int(rng.integers(picture.shape[0] - side + 1))
-    left = int(rng.integers(picture.shape[1] - side + 1))
-    patch = picture[top : top + side, left : left + side]
-    if rng.random() < 0.5:
-        patch = patch[:, ::-1]
-    return np.ascontiguousarray(np.rot90(patch, int(rng.integers(4))))
+    return random_pair(picture, picture, side, 1, rng)[0]
+
+
+def random_pair(
+    lq: np.ndarray, gt: np.ndarray, side: int, scale: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same random square of two ``[H, W, C]``, ``side`` pixels of the lq; mirrored, turned."""
+    top = int(rng.integers(lq.shape[0] - side + 1))
+    left = int(rng.integers(lq.shape[1] - side + 1))
+    mirrored = slice(None, None, -1 if rng.random() < 0.5 else 1)
+    turns = int(rng.integers(4))
+
+    def cut(picture: np.ndarray, factor: int) -> np.ndarray:
+        y, x, length = top * factor, left * factor, side * factor
+        square = picture[y : y + length, x : x + length][:, mirrored]
+        return np.ascontiguousarray(np.rot90(square, turns))
+
+    return cut(lq, 1), cut(gt, scale)
 
 
 def validation_pairs(

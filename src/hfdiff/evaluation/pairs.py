@@ -1,21 +1,15 @@
 """Which sr belongs to which gt, and both as the tensors that metrics take."""
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from hfdiff.core.errors import ImageError, SettingsError, some_of
+from hfdiff.data.names import match_names
 from hfdiff.imaging.files import PICTURE_SUFFIXES, read_header, read_picture
 from hfdiff.imaging.pixels import samples_to_01
-
-# What data sets and programs hang on a picture's name: _LR4, _HR, x4, -out, _hfdiff ...
-_ENDING = re.compile(
-    r"([_-](lr|hr|sr|lq|gt|out|output|result|restored|hfdiff)?(x?\d{1,2}|\d{1,2}x)?|(?<=\d)x\d{1,2})$",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,27 +65,12 @@ def find_pairs(sr: Path, gt: Path | None = None, *, partial: bool = False) -> Pa
     elif sr.is_file() != gt.is_file():
         raise SettingsError(f"{sr} and {gt} must both be files or both be folders")
     else:
-        matches = _matches(results, truths)
+        matches = match_names(results, truths, "gt belongs to which sr")
     left_out = tuple(sorted(truths.keys() - matches.values()))
     _refuse_widows(results, matches, left_out, partial)
     pairs = [Pair(name=name, sr=results[name], gt=truths[matches[name]]) for name in results]
     _refuse_sizes(pairs)
     return Pairing(pairs=tuple(pairs), left_out=left_out)
-
-
-def plain_name(name: str) -> str:
-    """A picture's name without extension and without the endings that programs append.
-
-    ``Canon_003_LR4.png`` and ``Canon_003_HR.png`` are both ``canon_003``.
-    """
-    folder, _, file = name.rpartition("/")
-    stem = _without_extension(file)
-    while (shorter := _ENDING.sub("", stem)) not in (stem, ""):
-        # A number alone belongs to the name: Canon_003.
-        if re.fullmatch(r"[_-]\d+", stem[len(shorter) :]):
-            break
-        stem = shorter
-    return f"{folder}/{stem}".lower()
 
 
 def read_rgb_01(path: Path) -> Tensor:
@@ -121,38 +100,6 @@ def _pictures(root: Path) -> dict[str, Path]:
 def _is_picture(relative: Path, path: Path) -> bool:
     hidden = any(part.startswith(".") for part in relative.parts)
     return not hidden and path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
-
-
-def _matches(results: Iterable[str], truths: Iterable[str]) -> dict[str, str]:
-    """For each sr the name of its gt, as far as there is exactly one."""
-    matches: dict[str, str] = {}
-    for key_of in (_whole_name, _without_extension, plain_name):
-        open_results = _grouped((name for name in results if name not in matches), key_of)
-        taken = set(matches.values())
-        open_truths = _grouped((name for name in truths if name not in taken), key_of)
-        for key in open_results.keys() & open_truths.keys():
-            names, partners = open_results[key], open_truths[key]
-            if len(names) == len(partners) == 1:
-                matches[names[0]] = partners[0]
-            elif key_of is plain_name:
-                both = some_of([*names, *partners])
-                raise SettingsError(f"it is not clear which gt belongs to which sr: {both}")
-    return matches
-
-
-def _whole_name(name: str) -> str:
-    return name
-
-
-def _without_extension(name: str) -> str:
-    return name[: -len(Path(name).suffix)] if Path(name).suffix else name
-
-
-def _grouped(names: Iterable[str], key_of: Callable[[str], str]) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(key_of(name), []).append(name)
-    return groups
 
 
 def _refuse_widows(

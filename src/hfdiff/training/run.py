@@ -12,7 +12,6 @@ from hfdiff.core.errors import SettingsError
 from hfdiff.core.rng import derive
 from hfdiff.core.settings import overridden, read_yaml, validate
 from hfdiff.data.batches import PairBatches, validation_pairs
-from hfdiff.data.pictures import PictureSet
 from hfdiff.training import start
 from hfdiff.training.loop import Trainer, make_accelerator
 from hfdiff.training.presets import PRESETS
@@ -123,9 +122,7 @@ def prepare(
         whole: Of the run that this is a rehearsal of, for what is said.
     """
     accelerator = make_accelerator(settings.precision, device)
-    pictures = PictureSet(
-        settings.data.root, least_side=settings.data.gt_size, in_memory=settings.data.in_memory
-    )
+    pictures = settings.data.pictures()
     if accelerator.is_main_process:
         start.say_pictures(pictures, whole or settings)
     spec = STAGES[stage]

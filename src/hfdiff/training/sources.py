@@ -12,6 +12,7 @@ _RESSHIFT = "ResShift's configuration"
 _SINSR = "SinSR's configuration, as HF-Diff has it (4.1)"
 _LDM = "latent-diffusion's VQ-f4"
 _RECIPE = "ResShift's and SinSR's, with Real-ESRGAN's pipeline (4.1)"
+_DRAWS = ("crop", "draws", "pool_batches")
 
 
 def _optimiser(source: str) -> dict[str, str]:
@@ -24,8 +25,7 @@ def _common(source: str) -> dict[str, str]:
     return {
         **dict.fromkeys(names, source),
         **_optimiser(source),
-        "data.gt_size": _RECIPE,
-        "data.degradation": _RECIPE,
+        **{f"data.{key}": _RECIPE for key in ("gt_size", "degradation", *_DRAWS)},
     }
 
 
@@ -35,6 +35,9 @@ SOURCES: Mapping[str, Mapping[str, str]] = {
         "seed": _OPEN,
         "data.gt_size": _LDM,
         "data.degradation": "means nothing to a published autoencoder",
+        "data.crop": _OPEN,
+        "data.draws": "means nothing to a published autoencoder",
+        "data.pool_batches": "means nothing to a published autoencoder",
         "codec": "the published sizes: 55,322,782 parameters",
         "iterations": _OPEN,
         "batch": _LDM,

@@ -4,7 +4,8 @@ import torch
 from PIL import Image
 
 from hfdiff.core.errors import ImageError, SettingsError
-from hfdiff.evaluation.pairs import find_pairs, plain_name, read_rgb_01
+from hfdiff.data.names import plain_name
+from hfdiff.evaluation.pairs import find_pairs, read_rgb_01
 
 
 def draw(path, *, size=(8, 6), mode="RGB"):

@@ -92,6 +92,8 @@ class DistillSettings(RunSettings):
         for name in ("part", "chunk", "stored_samples"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if self.stored_samples and self.data.pool_batches:
+            raise SettingsError("stored_samples is a fixed set: data.pool_batches must be 0")
         known = [*LOSSES, ADVERSARIAL]
         for name, weight in self.terms.items():
             if name not in known:
