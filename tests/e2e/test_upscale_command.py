@@ -14,11 +14,15 @@ from PIL import Image
 
 pytestmark = pytest.mark.e2e
 HFDIFF = Path(sys.executable).with_name("hfdiff")
+# These tests are about files, and run with the model that costs nothing.
+IDENTITY = ("--model", "identity")
 
 
 def run(*arguments, stdin=None, cwd=None, expect=0):
     """Run the installed command; fails on a traceback or another exit code."""
-    command = [str(HFDIFF), *map(str, arguments)]
+    names_model = {"-m", "--model", "-n"} & set(map(str, arguments))
+    model = IDENTITY if arguments[0] == "upscale" and not names_model else ()
+    command = [str(HFDIFF), *map(str, arguments), *model]
     done = subprocess.run(command, input=stdin, capture_output=True, cwd=cwd, check=False)
     error = done.stderr.decode()
     assert "Traceback" not in error, error
@@ -42,6 +46,21 @@ def listed(folder):
 
 def records(done):
     return [json.loads(line) for line in done.stdout.decode().splitlines()]
+
+
+def test_without_a_name_the_trained_model_in_the_box_is_used(tmp_path):
+    picture(tmp_path / "a.png")
+
+    run("upscale", "a.png", "-o", "named", "--model", "lite", cwd=tmp_path)
+    subprocess.run([HFDIFF, "upscale", "a.png", "-o", "plain"], cwd=tmp_path, check=True)
+    run("upscale", "a.png", "-o", "kernel", "--model", "identity", cwd=tmp_path)
+
+    named, plain, kernel = (
+        np.asarray(Image.open(tmp_path / folder / "a.png"))
+        for folder in ("named", "plain", "kernel")
+    )
+    assert np.array_equal(named, plain)
+    assert not np.array_equal(named, kernel)
 
 
 def test_one_picture_beside_its_source(tmp_path):
@@ -304,7 +323,7 @@ def test_a_terminal_that_knows_ascii_only_is_served(tmp_path, monkeypatch):
 def test_a_full_standard_output_is_one_sentence(tmp_path):
     picture(tmp_path / "a.png")
     with Path("/dev/full").open("wb") as full:
-        command = [str(HFDIFF), "upscale", "a.png", "-o", "-"]
+        command = [str(HFDIFF), "upscale", "a.png", "-o", "-", *IDENTITY]
         done = subprocess.run(
             command, stdout=full, stderr=subprocess.PIPE, cwd=tmp_path, check=False
         )
@@ -316,7 +335,8 @@ def test_a_full_standard_output_is_one_sentence(tmp_path):
 def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path, number):
     for index in range(40):
         picture(tmp_path / "in" / f"{index:02}.png", width=300, height=300)
-    command = [str(HFDIFF), "upscale", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    places = [str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    command = [str(HFDIFF), "upscale", *places, *IDENTITY]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     while not list((tmp_path / "out").glob("0*.png")):
         time.sleep(0.05)
@@ -338,7 +358,7 @@ def test_killed_and_resumed_gives_what_an_undisturbed_run_gives(tmp_path):
         picture(tmp_path / "in" / f"{index:02}.png", width=200 + index, height=200)
     run("upscale", "in", "-o", "whole", cwd=tmp_path)
     for goal in (1, 5, 9):
-        command = [str(HFDIFF), "upscale", "in", "-o", "out", "--resume"]
+        command = [str(HFDIFF), "upscale", "in", "-o", "out", "--resume", *IDENTITY]
         process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
         while len(list((tmp_path / "out").glob("[01]*.png"))) < goal:
             time.sleep(0.005)
@@ -361,7 +381,7 @@ def test_two_processes_on_one_folder_share_the_work(tmp_path):
     """users 6.4.15: nothing is written twice, nothing is missing."""
     for index in range(16):
         picture(tmp_path / "in" / f"{index:02}.png", width=250, height=250)
-    command = [str(HFDIFF), "upscale", "in", "-o", "out", "--resume", "--json"]
+    command = [str(HFDIFF), "upscale", "in", "-o", "out", "--resume", "--json", *IDENTITY]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(command, cwd=tmp_path, **pipes) for _ in range(2)]
     said = [process.communicate(timeout=120) for process in processes]
