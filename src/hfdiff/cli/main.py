@@ -21,6 +21,7 @@ from hfdiff.cli import (
     info,
     models,
     train,
+    tune,
     upscale,
     weights,
 )
@@ -46,6 +47,7 @@ app.command()(features.features)
 app.command()(info.info)
 app.command()(models.models)
 app.command()(train.train)
+app.command()(tune.tune)
 app.add_typer(weights.app, name="weights")
 
 

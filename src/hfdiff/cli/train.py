@@ -57,7 +57,7 @@ def train(
         else:
             typer.echo(to_yaml(settings), nl=False)
         return
-    _log_to_stderr()
+    log_to_stderr()
     if threads:
         import torch
 
@@ -70,7 +70,7 @@ def train(
     except StoppedError as stopped:
         if _speaks():
             typer.echo(f"{stopped}\ngo on with: {_resuming()}", err=True)
-        raise typer.Exit(_exit_code(stopped.signal_number)) from stopped
+        raise typer.Exit(exit_code(stopped.signal_number)) from stopped
     if _speaks():
         typer.echo(path)
 
@@ -84,7 +84,7 @@ def _rehearse(stage: str, settings: Any, device: str) -> None:
         forecast = rehearse_stage(stage, settings, device=device)
     except StoppedError as stopped:
         typer.echo("the rehearsal was stopped", err=True)
-        raise typer.Exit(_exit_code(stopped.signal_number)) from stopped
+        raise typer.Exit(exit_code(stopped.signal_number)) from stopped
     for line in forecast.lines():
         typer.echo(line)
     typer.echo(Path(settings.out) / FOLDER)
@@ -97,7 +97,8 @@ def _speaks() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _exit_code(signal_number: int | None) -> int:
+def exit_code(signal_number: int | None) -> int:
+    """Of a training that was asked to stop."""
     import signal
 
     return INTERRUPTED if signal_number == signal.SIGINT else 0
@@ -112,7 +113,8 @@ def _resuming() -> str:
     return shlex.join(["hfdiff", *given, "--resume"])
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
+    """Show what a training says of itself."""
     import logging
     import sys
 

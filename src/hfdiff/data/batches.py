@@ -207,6 +207,11 @@ class PairBatches(Dataset[Batch]):
             whole=self._batch,
         )
 
+    def first_pairs(self, count: int) -> Batch:
+        """The run's first pairs, to look at: neither pooled nor shared with other processes."""
+        alone = replace(self._settings, pool_batches=0)
+        return PairBatches(self._pictures, alone, seed=self._seed, batch=count)[0]
+
     def _sample(self, index: int) -> tuple[Tensor, Decisions, str]:
         """Patch ``[1, 3, s, s]`` in [0, 1], what happens to it, and the picture's name."""
         chosen, (picture,) = self._read(index)

@@ -31,6 +31,7 @@ from hfdiff.imaging.files import write_picture
 from hfdiff.imaging.picture import Picture
 from hfdiff.imaging.pixels import clamped_01_from_pm1, samples_from_01
 from hfdiff.training import loop
+from hfdiff.training.ceiling import say_ceiling
 from hfdiff.training.log import duration
 from hfdiff.training.loop import Trainer
 from hfdiff.training.run import Ready, build, check_named, prepare
@@ -156,6 +157,7 @@ def _train(
     """One step and a checkpoint, then as many more from it as the budget allows."""
     once = replace(settings, validate_every=0)
     trainer = Trainer(build(stage, once, ready.pairs), ready.accelerator)
+    say_ceiling(trainer.stage, ready.batches, ready.accelerator.device)
     trainer.run(ready.batches)
     more = math.floor(budget / max(trainer.seconds_per_step, 1e-6))
     steps = 1 + min(max(more, 1), _MOST_STEPS)

@@ -13,6 +13,7 @@ from hfdiff.core.rng import derive
 from hfdiff.core.settings import overridden, read_yaml, validate
 from hfdiff.data.batches import PairBatches, validation_pairs
 from hfdiff.training import start
+from hfdiff.training.ceiling import say_ceiling
 from hfdiff.training.loop import Trainer, make_accelerator
 from hfdiff.training.presets import PRESETS
 from hfdiff.training.settings import RunSettings
@@ -104,6 +105,8 @@ def train(stage: str, settings: RunSettings, *, device: str = "auto", resume: bo
     check_named(settings, resume=resume)
     ready = prepare(stage, settings, device)
     trainer = Trainer(build(stage, settings, ready.pairs), ready.accelerator)
+    if ready.accelerator.is_main_process:
+        say_ceiling(trainer.stage, ready.batches, ready.accelerator.device)
     begin = STAGES[stage].begin
     if begin is not None:
         begin(trainer, ready.batches)

@@ -35,6 +35,7 @@ from hfdiff.training.stages.common import (
     frozen_nets,
     normal_rows,
     random_part,
+    reconstructed,
     start_model,
     uniform_rows,
     with_origins,
@@ -138,6 +139,10 @@ class AutoencoderStage:
             balance = adversarial.adaptive_weight(rest, fooled, self._codec.last_weight)
             terms["adversarial"] = balance * fooled
         return {**terms, **{name: further[name] for name in further if name in self.weights()}}
+
+    def reconstructed(self, batch: Batch) -> Tensor | None:
+        """What the autoencoder makes of a batch's gt, where it was trained before."""
+        return reconstructed(self._codec, batch) if self.settings.start else None
 
     def validate(self, averaged: Mapping[str, nn.Module], folder: Path) -> Mapping[str, float]:
         """Reconstruction of the validation pictures: the ceiling of everything that follows."""

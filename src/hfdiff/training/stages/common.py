@@ -39,6 +39,13 @@ def assemble(
     return model.eval().requires_grad_(requires_grad=False)
 
 
+@torch.no_grad()
+def reconstructed(codec: Any, batch: Batch) -> Tensor:
+    """decode(encode_gt(gt), lq): the ceiling of everything that is trained on a codec."""
+    picture_pm1: Tensor = codec.decode(codec.encode_gt(batch.gt_pm1), batch.lq_pm1)
+    return picture_pm1.float()
+
+
 def start_model(path: str) -> tuple[SRModel, Description]:
     """The model file that a stage starts from; nothing of it is trained until a phase says so."""
     return load_model(Path(path))
@@ -67,7 +74,7 @@ def export_model(
     history = list(before.training.get("stages", [])) if before is not None else []
     card = ModelCard(
         name=name,
-        licence="Apache-2.0",
+        licence=before.licence if before is not None else "Apache-2.0",
         data_terms=before.data_terms if before is not None else "",
         training={"stages": [*history, dict(training)]},
     )

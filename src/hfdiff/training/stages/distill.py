@@ -43,6 +43,7 @@ from hfdiff.training.stages.common import (
     frozen_nets,
     normal_rows,
     random_corner,
+    reconstructed,
     start_model,
     with_origins,
 )
@@ -174,6 +175,10 @@ class DistillStage:
         if self._is_adversarial:
             terms[ADVERSARIAL] = adversarial.generator_hinge(self._discriminator(inputs.sr_pm1))
         return terms
+
+    def reconstructed(self, batch: Batch) -> Tensor:
+        """What the frozen autoencoder makes of a batch's gt."""
+        return reconstructed(self._codec, batch)
 
     def validate(self, averaged: Mapping[str, nn.Module], folder: Path) -> Mapping[str, float]:
         """The student beside decode(y) and its ceiling: is it diffusion or regression."""

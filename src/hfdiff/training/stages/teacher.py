@@ -30,6 +30,7 @@ from hfdiff.training.stages.common import (
     export_model,
     integer_rows,
     normal_rows,
+    reconstructed,
     start_model,
 )
 from hfdiff.training.validation import Pair, decoded_way, upscaler_way, validate_pairs
@@ -127,6 +128,10 @@ class TeacherStage:
         if self._learns_lq:
             terms["lq"] = F.mse_loss(y, x_0)
         return terms
+
+    def reconstructed(self, batch: Batch) -> Tensor:
+        """What the frozen autoencoder makes of a batch's gt."""
+        return reconstructed(self._codec, batch)
 
     def validate(self, averaged: Mapping[str, nn.Module], folder: Path) -> Mapping[str, float]:
         """The teacher at all its steps and at one, beside its ceiling and its start."""

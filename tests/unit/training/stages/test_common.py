@@ -117,5 +117,5 @@ def test_the_card_of_an_exported_model_remembers_the_stages_before(ground, tmp_p
     common.export_model(model, tmp_path / "m.safetensors", "b", {"stage": "second"}, before)
 
     card = describe(tmp_path / "m.safetensors").card
-    assert (card.name, card.data_terms) == ("b", "free")
+    assert (card.name, card.licence, card.data_terms) == ("b", "x", "free")
     assert card.training == {"stages": [{"stage": "first"}, {"stage": "second"}]}
