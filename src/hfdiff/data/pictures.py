@@ -9,7 +9,7 @@ import logging
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -53,30 +53,48 @@ def list_pictures(roots: Iterable[str | Path]) -> list[Path]:
 
 def _below(root: Path) -> list[Path]:
     if root.is_dir():
-        found = (p for p in root.rglob("*") if _is_wanted(p.relative_to(root)) and p.is_file())
-        files = sorted(found)
-        return [p for file in files for p in (_sharded(file) if _is_shard(file) else [file])]
+        files = sorted(_walk(str(root)), key=lambda file: file.split("/"))
+        return [p for file in map(Path, files) for p in _inside(file)]
     if root.suffix.lower() == ".txt" and root.is_file():
         return _listed(root)
     if root.is_file():
-        return _sharded(root) if _is_shard(root) else [root]
+        return _inside(root)
     if _is_there(root):
         return [root]
     raise SettingsError(f"training data {root} does not exist")
 
 
-def _is_wanted(below: Path | PurePosixPath) -> bool:
-    """Whether a path below a root names a picture or a shard, and none of a system's own."""
-    hidden = any(part.startswith(".") or part.lower() in _OF_SYSTEMS for part in below.parts)
-    return not hidden and below.suffix.lower() in (*PICTURE_SUFFIXES, _SHARD)
+def _walk(folder: str) -> Iterator[str]:
+    """Files below a folder that name a picture or a shard; links to folders are not followed.
+
+    Plain text and not `Path`: of a million files that is half a minute.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_passed_over(entry.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path)
+            elif _is_wanted(entry.name) and entry.is_file():
+                yield entry.path
+
+
+def _is_passed_over(name: str) -> bool:
+    """Whether a file or folder is hidden or a system's own."""
+    return name.startswith(".") or name.lower() in _OF_SYSTEMS
+
+
+def _is_wanted(name: str) -> bool:
+    return name.lower().endswith((*PICTURE_SUFFIXES, _SHARD))
 
 
 def _is_shard(path: Path) -> bool:
     return path.suffix.lower() == _SHARD
 
 
-def _sharded(shard: Path) -> list[Path]:
-    return [shard / name for name in _members(shard)]
+def _inside(file: Path) -> list[Path]:
+    """The pictures of a shard; any other file itself."""
+    return [file / name for name in _members(file)] if _is_shard(file) else [file]
 
 
 @cache
@@ -103,10 +121,14 @@ def _members(shard: Path) -> Mapping[str, tuple[int, int]]:
 
 def _is_picture_name(name: PurePosixPath) -> bool:
     """Whether a member may be used: a picture, and no name that would leave the shard."""
-    return not name.is_absolute() and not _is_shard(Path(name)) and _is_wanted(name)
+    if name.is_absolute() or any(map(_is_passed_over, name.parts)):
+        return False
+    return _is_wanted(name.name) and not _is_shard(Path(name))
 
 
 def _shard_of(path: Path) -> Path | None:
+    if _SHARD not in str(path).lower():  # a million paths are looked at, hardly any in a shard
+        return None
     return next((p for p in path.parents if _is_shard(p) and p.is_file()), None)
 
 
@@ -139,16 +161,32 @@ def _listed(path: Path) -> list[Path]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise SettingsError(f"the list {path} must be UTF-8 text: {error}") from error
-    found = []
+    found, folder, names = [], str(path.parent), _Names()
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
-        picture = path.parent / text
-        if not _is_there(picture):
+        picture = os.path.join(folder, text)  # noqa: PTH118  (a million lines, see _walk)
+        if not names.has(picture) and not _is_there(Path(picture)):
             raise SettingsError(f"{path}, line {number}: {text} does not exist")
-        found.append(picture)
+        found.append(Path(picture))
     return found
+
+
+class _Names:
+    """What lies in folders, asked of each once: a look-up for each of a million lines is dear."""
+
+    def __init__(self) -> None:
+        self._in: dict[str, set[str]] = {}
+
+    def has(self, path: str) -> bool:
+        folder, name = os.path.split(path)
+        if folder not in self._in:
+            try:
+                self._in[folder] = set(os.listdir(folder))  # noqa: PTH208
+            except OSError:
+                self._in[folder] = set()
+        return name in self._in[folder]
 
 
 class PictureSet:

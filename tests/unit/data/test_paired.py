@@ -223,3 +223,25 @@ def test_broken_pictures_in_a_shard_are_left_out_and_broken_shards_are_named(tmp
     with pytest.raises(SettingsError, match=r"the shard .*b\.tar cannot be read") as caught:
         PictureSet([tmp_path / "b.tar"], least_side=64)
     assert caught.value.hint == "shards are plain .tar files, not compressed"
+
+
+def test_a_turned_picture_is_as_large_as_it_is_shown(tmp_path):
+    lq = picture(20, 24)
+    save(tmp_path / "gt" / "a.png", four_fold(lq))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by 90 degrees
+    (tmp_path / "lq").mkdir()
+    Image.fromarray(np.ascontiguousarray(np.rot90(lq))).save(tmp_path / "lq" / "a.png", exif=exif)
+
+    pictures = settings_of(tmp_path).pictures()
+
+    np.testing.assert_array_equal(pictures.read(0)[1], lq)
+
+
+def test_a_broken_list_in_a_crowd_is_named_by_its_line(tmp_path):
+    save(tmp_path / "p" / "a.png", picture(70, 70))
+    lines = ["p/a.png"] * 30_000 + ["p/b.png"]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+
+    with pytest.raises(SettingsError, match=r"line 30001: p/b\.png does not exist"):
+        list_pictures([tmp_path / "list.txt"])
