@@ -334,6 +334,8 @@ class Trainer:
             "batch": self.settings.batch,
             "seed": self.settings.seed,
             "start": Path(self.settings.start).name,
+            "data": [Path(root).name for root in self.settings.data.root],
+            "configuration": start.configuration_hash(self.settings),
         }
         if self.accelerator.is_main_process:
             with _writing("the model file", self.out), self._timed("export"):

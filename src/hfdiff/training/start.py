@@ -1,6 +1,7 @@
 """What is said, checked and written down before the first step."""
 
 import datetime
+import hashlib
 import json
 import logging
 import os
@@ -8,6 +9,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from torch import nn
 
 from hfdiff.core.errors import ResourceError
 from hfdiff.core.files import replacing
-from hfdiff.core.settings import plain
+from hfdiff.core.settings import plain, to_yaml
 from hfdiff.data.pictures import PictureSet
 from hfdiff.training.settings import RunSettings
 from hfdiff.training.stage import Stage
@@ -94,6 +96,11 @@ def write_environment(
     starts = [*_earlier(path), this] if step else [this]
     with replacing(path) as scratch:
         scratch.write_text(json.dumps({"starts": starts}, indent=2) + "\n", encoding="utf-8")
+
+
+def configuration_hash(settings: RunSettings) -> str:
+    """SHA-256 of the complete settings, but for the run's folder, which may move."""
+    return hashlib.sha256(to_yaml(replace(settings, out="")).encode()).hexdigest()
 
 
 def changes(before: str, settings: RunSettings) -> list[str]:

@@ -8,6 +8,7 @@ import torch
 from hfdiff.core.errors import ResourceError
 from hfdiff.core.settings import to_yaml
 from hfdiff.data.pictures import PictureSet
+from hfdiff.model.model_file import describe
 from hfdiff.training import start
 from hfdiff.training.run import build
 from hfdiff.training.settings import RunSettings
@@ -84,3 +85,16 @@ def test_changed_settings_are_named_one_by_one_but_for_the_folder():
     lines = start.changes(before, RunSettings(out="b", seed=2, batch=8))
 
     assert lines == ["batch is 8, was 16", "seed is 2, was 1"]
+
+
+def test_the_card_names_data_steps_and_settings(ground):
+    run = ground.train("teacher", "carded")
+
+    (stage,) = describe(run / "model.safetensors").card.training["stages"]
+
+    settings = ground.settings("teacher", "elsewhere")
+    assert stage["data"] == ["pictures"]
+    assert stage["steps"] == 6
+    assert stage["configuration"] == start.configuration_hash(settings)
+    other = ground.settings("teacher", "elsewhere", "seed=3")
+    assert start.configuration_hash(other) != stage["configuration"]
