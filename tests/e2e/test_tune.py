@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from PIL import Image
 
 from hfdiff.core.weights import read_weights
-from hfdiff.model.model_file import describe, load_model
+from hfdiff.model.build import build_model
+from hfdiff.model.model_file import describe, load_model, save_model
 from training_pieces import lite_teacher_file, write_pictures
 
 pytestmark = pytest.mark.e2e
@@ -29,7 +31,7 @@ def photos(tmp_path):
 
 
 def test_one_command_makes_a_model_of_photographs_alone(photos, tmp_path):
-    done = hfdiff("tune", photos, "-o", tmp_path / "mine", *TINY)
+    done = hfdiff("tune", photos, "-o", tmp_path / "mine", "--start", "none", *TINY)
 
     assert done.returncode == 0, done.stderr
     model = tmp_path / "mine" / "model.safetensors"
@@ -64,7 +66,7 @@ def test_a_start_goes_on_with_its_networks_and_its_terms(photos, tmp_path):
 
 
 def test_the_same_command_goes_on_and_another_is_refused(photos, tmp_path):
-    words = ["tune", photos, "-o", tmp_path / "mine", *TINY]
+    words = ["tune", photos, "-o", tmp_path / "mine", "--start", "none", *TINY]
     assert hfdiff(*words).returncode == 0
     model = tmp_path / "mine" / "model.safetensors"
     expected = read_weights(model)[0]
@@ -85,13 +87,14 @@ def test_the_same_command_goes_on_and_another_is_refused(photos, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
+        (["--start", "identity"], 2, "identity.safetensors has nothing to train"),
         (["student.iteration=5"], 2, "did you mean iterations?"),
         (["discriminator.width=5"], 2, "PART one of autoencoder, teacher, latent, student"),
         (["--start", "nowhere.safetensors"], 3, "nowhere.safetensors"),
     ],
 )
 def test_wrong_use_is_said_before_anything_is_written(photos, tmp_path, arguments, code, message):
-    done = hfdiff("tune", photos, "-o", tmp_path / "mine", *TINY, *arguments)
+    done = hfdiff("tune", photos, "-o", tmp_path / "mine", "--start", "none", *TINY, *arguments)
 
     assert done.returncode == code
     assert message in done.stderr
@@ -99,11 +102,33 @@ def test_wrong_use_is_said_before_anything_is_written(photos, tmp_path, argument
     assert not (tmp_path / "mine").exists()
 
 
-def test_a_student_cannot_be_the_start(photos, tmp_path):
-    assert hfdiff("tune", photos, "-o", tmp_path / "mine", *TINY).returncode == 0
-    start = tmp_path / "mine" / "model.safetensors"
+def test_a_student_without_the_encoder_of_the_gt_is_trained_on(photos, tmp_path):
+    """As the model in the box is shipped."""
+    model, described = load_model(lite_teacher_file(tmp_path))
+    codec = replace(described.config.codec, with_gt_encoder=False)
+    config = replace(described.config, codec=codec, role="student")
+    shipped = build_model(config)
+    shipped.load_state_dict({key: model.state_dict()[key] for key in shipped.state_dict()})
+    start = tmp_path / "shipped.safetensors"
+    save_model(start, shipped, described.card)
+    words = ["tune", photos, "-o", tmp_path / "mine", "--start", start, *TINY[:6]]
 
-    done = hfdiff("tune", photos, "-o", tmp_path / "other", "--start", start, *TINY)
+    done = hfdiff(*words, "student.iterations=2", "student.optimiser.learning_rate=1e-3")
 
-    assert done.returncode == 2
-    assert "is a student, which cannot teach" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "mine").iterdir() if path.is_dir()] in (
+        ["pictures", "student"],
+        ["student", "pictures"],
+    )
+    tuned, description = load_model(tmp_path / "mine" / "model.safetensors")
+    assert description.config == config
+    moved = [
+        key
+        for key, t in shipped.state_dict().items()
+        if not torch.equal(t, tuned.state_dict()[key])
+    ]
+    assert {key.split(".")[0] for key in moved} == {"network", "codec"}
+    assert not any("lq_encoder" in key for key in moved)
+    other = hfdiff(*words, "teacher.iterations=2")
+    assert other.returncode == 2
+    assert "a student that is trained on has no teacher" in other.stderr

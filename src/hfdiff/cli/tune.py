@@ -21,15 +21,19 @@ def tune(
         "tuned"
     ),
     start: Annotated[
-        str, typer.Option("--start", help="Teacher's model file; without it all is learned anew.")
+        str,
+        typer.Option(
+            "--start",
+            help="Model file of a student or a teacher; none: learn all anew. Default: in the box.",
+        ),
     ] = "",
     preset: Annotated[str, typer.Option("--preset", help="lite or tiny.")] = "lite",
     device: Annotated[str, typer.Option("--device", help="auto or cpu.")] = "auto",
     threads: Annotated[int, typer.Option("--threads", help="CPU threads; 0: all.")] = 0,
 ) -> None:
-    """Make a model of your own photographs, all stages in one go.
+    """Make a model of your own photographs: a student is trained on, a teacher taught anew.
 
-    Example: hfdiff tune photos -o mine --start models/lite-teacher.safetensors
+    Example: hfdiff tune photos -o mine
 
     The same command goes on after an interruption. Pictures are never changed.
     """

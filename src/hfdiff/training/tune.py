@@ -1,7 +1,8 @@
 """From a folder of someone's own photographs to a model file: the stages one after the other.
 
-Every stage is a run of `hfdiff.training.run` in a folder of its own; what is done is not done
-again, so the same command goes on after an interruption.
+A student, such as the model in the box, is trained on as it is, by picture terms. A teacher, or
+nothing at all, goes through every stage. Each of them is a run of `hfdiff.training.run` in a
+folder of its own; what is done is not done again: the same command goes on after an interruption.
 """
 
 import json
@@ -18,6 +19,7 @@ from hfdiff.data.tiles import Tiles, cut_tiles
 from hfdiff.model.find import find_model
 from hfdiff.model.model_file import describe, load_model, save_model
 from hfdiff.model.sr_model import SRModel
+from hfdiff.nn.identity import IdentityConfig
 from hfdiff.nn.lite import LiteCodecConfig
 from hfdiff.training.run import resolve, train
 from hfdiff.training.settings import RunSettings
@@ -40,6 +42,9 @@ _LATENT_ONLY: Mapping[str, Any] = {
     "part": 0,
     "iterations": 300,
 }
+_NOTHING = "none"
+# Without a teacher, and without the encoder of the gt that shipped models leave out.
+_PICTURES_ONLY = {"terms": {"distill": 0, "inv": 0, "con": 0, "anchor": 0, "l1": 0.2}}
 # A model that knows photographs already needs little, and forgets by large steps.
 _GENTLE: Mapping[str, Mapping[str, Any]] = {
     "autoencoder": {"iterations": 300, "batch": 16},
@@ -57,7 +62,8 @@ class Tuning:
     Attributes:
         folder: Of photographs.
         out: Folder of the work and of its result.
-        start: Model file of a teacher with both encoders; "": everything is learned anew.
+        start: Model file of a student, or of a teacher with both encoders; "": the model in the
+            box; ``none``: everything is learned anew.
         preset: Of every stage: ``lite`` or ``tiny``.
         changes: ``PART.KEY=VALUE`` for the settings of a part, see `PARTS`.
     """
@@ -77,7 +83,7 @@ def tune(wanted: Tuning, *, device: str = "auto") -> Path:
             another tuning.
         StoppedError: see `Trainer.run`; the same call goes on.
     """
-    _check_start(wanted.start)
+    wanted = replace(wanted, start=_checked_start(wanted.start))
     # Wrong keys and missing weights are met now, not after hours.
     planned = dict(_settings(wanted, Tiles(train=Path("-"), held_out=None)))
     _write_down(wanted)
@@ -108,20 +114,33 @@ def _settings(wanted: Tuning, tiles: Tiles) -> Iterator[tuple[str, RunSettings]]
                 f"{change}: a change must be PART.KEY=VALUE, PART one of {', '.join(PARTS)}"
             )
         changes[part].append(rest)
+    parts = parts_of(wanted.start)
+    idle = [part for part in PARTS if part not in parts and changes[part]]
+    if idle:
+        raise SettingsError(f"{changes[idle[0]][0]}: a student that is trained on has no {idle[0]}")
     many = tiles.train.exists() and len(tiles.train.read_text().splitlines()) > _IN_MEMORY
     common: Mapping[str, Any] = {
         "data": {"root": [str(tiles.train)], "in_memory": not many}
         | ({"validation": str(tiles.held_out)} if tiles.held_out else {}),
         "validate_every": 0,
     }
-    for part, stage in PARTS.items():
+    for part in parts:
+        stage = PARTS[part]
         values: list[Mapping[str, Any]] = [common, {"out": str(wanted.out / part)}]
         if part == "latent":
             values.append(_LATENT_ONLY)
         if wanted.preset == "lite" and wanted.start:
             values += [_GENTLE[part], _GENTLE_RATE]
+        if len(parts) == 1:
+            values.append(_PICTURES_ONLY)
         words = [word for value in values for word in _words(value)]
         yield part, resolve(stage, wanted.preset, None, [*words, *changes[part]])
+
+
+def parts_of(start: str) -> tuple[str, ...]:
+    """What has to be trained from a start."""
+    is_student = bool(start) and describe(Path(start)).config.role == "student"
+    return ("student",) if is_student else tuple(PARTS)
 
 
 def _words(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -142,6 +161,8 @@ def _started(part: str, settings: RunSettings, made: Mapping[str, Path], start: 
             return replace(settings, start=str(_joined(made["autoencoder"], Path(start))))
         case "teacher":
             return replace(settings, start=str(made["autoencoder"]))
+        case "student" if "latent" not in made:
+            return replace(settings, start=start)
         case "latent":
             return replace(settings, start=str(made["teacher"]))
     changes: Any = {"start": str(made["latent"]), "teacher": str(made["teacher"])}
@@ -177,18 +198,26 @@ def _finish(wanted: Tuning, student: Path, tiles: Tiles) -> Path:
     return path
 
 
-def _check_start(start: str) -> None:
-    if not start:
-        _log.info("no start: everything is learned from these pictures alone")
-        return
-    config = describe(Path(start)).config
-    if config.role == "student":
+def _checked_start(start: str) -> str:
+    """The model file that is meant; "" for none.
+
+    Raises:
+        SettingsError: when it cannot be trained on.
+    """
+    if start == _NOTHING:
+        _log.info("everything is learned from these pictures alone")
+        return ""
+    path = find_model(start or None)
+    config = describe(path).config
+    if isinstance(config.network, IdentityConfig):
         raise SettingsError(
-            f"start: {start} is a student, which cannot teach",
-            hint="start from the teacher's file of the same family",
+            f"start: {path.name} has nothing to train",
+            hint="name a model file by --start, or --start none to learn everything anew",
         )
-    if isinstance(config.codec, LiteCodecConfig) and not config.codec.with_gt_encoder:
+    lacks = isinstance(config.codec, LiteCodecConfig) and not config.codec.with_gt_encoder
+    if lacks and config.role != "student":
         raise SettingsError(f"start: {start} lacks the encoder of the gt, which was left out")
+    return str(path)
 
 
 def _write_down(wanted: Tuning) -> None:

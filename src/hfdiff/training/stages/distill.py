@@ -52,6 +52,8 @@ from hfdiff.training.validation import Pair, decoded_way, upscaler_way, validate
 _log = logging.getLogger(__name__)
 ADVERSARIAL = "adversarial"
 DECODER = "decoder"
+# What can be computed where the encoder of the gt was left out of a shipped model.
+_WITHOUT_X_0_GT = {"distill", "inv", "l1", "lpips", "vgg", "hf", "js_dino", ADVERSARIAL}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +129,10 @@ class DistillStage:
         self._frozen_nets = frozen_nets(settings, settings.lpips_stages, settings.features)
         self._used = {name: weight for name, weight in settings.terms.items() if weight}
         self._check_seen()
+        self._encodes_gt = not isinstance(self._codec, LiteCodec) or (
+            self._codec.config.with_gt_encoder
+        )
+        self._check_encoders()
         over_batch = "js_dino" in self._used and settings.features.js.is_over_batch
         if over_batch and 0 < settings.micro_batch < settings.batch:
             _log.warning("js_dino compares the pictures of each micro-batch on their own")
@@ -176,9 +182,9 @@ class DistillStage:
             terms[ADVERSARIAL] = adversarial.generator_hinge(self._discriminator(inputs.sr_pm1))
         return terms
 
-    def reconstructed(self, batch: Batch) -> Tensor:
-        """What the frozen autoencoder makes of a batch's gt."""
-        return reconstructed(self._codec, batch)
+    def reconstructed(self, batch: Batch) -> Tensor | None:
+        """What the autoencoder makes of a batch's gt, where it has both encoders."""
+        return reconstructed(self._codec, batch) if self._encodes_gt else None
 
     def validate(self, averaged: Mapping[str, nn.Module], folder: Path) -> Mapping[str, float]:
         """The student beside decode(y) and its ceiling: is it diffusion or regression."""
@@ -186,8 +192,9 @@ class DistillStage:
         ways = {
             "y": decoded_way(model, lambda lq, gt: model.encode_lq(lq)),  # noqa: ARG005
             "student": upscaler_way(model, describe_unsaved(model.config, "student")),
-            "ceiling": decoded_way(model, lambda lq, gt: model.encode_gt(gt)),  # noqa: ARG005
         }
+        if self._encodes_gt:
+            ways["ceiling"] = decoded_way(model, lambda lq, gt: model.encode_gt(gt))  # noqa: ARG005
         return validate_pairs(self._pairs, ways, folder)
 
     def export(
@@ -209,8 +216,9 @@ class DistillStage:
         """
         codec, lq_pm1 = self._codec, batch.lq_pm1
         with torch.no_grad():
-            x_0_gt = codec.encode_gt(batch.gt_pm1).float()
             y = codec.encode_lq(lq_pm1).float()
+            # No term that is left reads an empty one.
+            x_0_gt = codec.encode_gt(batch.gt_pm1).float() if self._encodes_gt else y.new_empty(0)
         student = Denoiser(self._student, self._schedule)
         teacher = Denoiser(self._teacher, self._schedule)
         last = self._schedule.steps - 1
@@ -265,6 +273,15 @@ class DistillStage:
 
     def _trained_parts(self) -> dict[str, nn.Module]:
         return {DECODER: self._codec.decoder} if self.settings.train_decoder else {}
+
+    def _check_encoders(self) -> None:
+        lacking = sorted(self._used.keys() - _WITHOUT_X_0_GT)
+        consistent = self.settings.branch == "consistency"
+        if not self._encodes_gt and (lacking or consistent):
+            what = f"terms {', '.join(lacking)}" if lacking else "branch consistency"
+            raise SettingsError(
+                f"start: {self.settings.start} lacks the encoder of the gt for {what}"
+            )
 
     def _check_seen(self) -> None:
         data, config = self.settings.data, self._config
