@@ -9,7 +9,7 @@ from pathlib import Path
 from hfdiff.core.errors import CheckpointError, MissingExtraError
 from hfdiff.core.offline import is_offline
 
-DEFAULT_MODEL = "identity"
+DEFAULT_MODEL = "lite"
 
 
 def bundled_models() -> dict[str, Path]:
