@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from hfdiff.core.errors import SettingsError
 from hfdiff.imaging.resize import enlarge_cubic
 
-COLOUR_REACH = 9  # lq pixels: four on either side, twice, and one for the enlargement
+COLOUR_REACH = 3  # lq pixels: one on either side, twice, and one for the enlargement
 FIDELITY_REACH = 4  # two of the cubic, one of each of the two linear steps
-_CELL = 9  # lq pixels a side of one mean; two of them make a triangle
+_CELL = 3  # lq pixels a side of one mean; two of them make a triangle
 
 
 def keep_fidelity(sr: Tensor, lq: Tensor, strength: float) -> Tensor:
