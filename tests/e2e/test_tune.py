@@ -10,6 +10,7 @@ from PIL import Image
 
 from hfdiff.core.weights import read_weights
 from hfdiff.model.build import build_model
+from hfdiff.model.find import find_model
 from hfdiff.model.model_file import describe, load_model, save_model
 from training_pieces import lite_teacher_file, write_pictures
 
@@ -132,3 +133,17 @@ def test_a_student_without_the_encoder_of_the_gt_is_trained_on(photos, tmp_path)
     other = hfdiff(*words, "teacher.iterations=2")
     assert other.returncode == 2
     assert "a student that is trained on has no teacher" in other.stderr
+
+
+def test_without_a_start_the_model_in_the_box_is_trained_on(photos, tmp_path):
+    changes = ["iterations=1", "batch=1", "data.gt_size=64", "part=8", "terms.lpips=0"]
+    changes = [f"student.{change}" for change in [*changes, "terms.adversarial=0"]]
+
+    done = hfdiff("tune", photos, "-o", tmp_path / "mine", "--threads", 1, *changes)
+
+    assert done.returncode == 0, done.stderr
+    ours = describe(tmp_path / "mine" / "model.safetensors")
+    boxed = describe(find_model())
+    assert ours.config == boxed.config
+    assert ours.card.data_terms.startswith(boxed.card.data_terms)
+    assert len(ours.card.training["stages"]) == len(boxed.card.training["stages"]) + 1
