@@ -27,9 +27,10 @@ def averaged(path: Path) -> np.ndarray:
 def main() -> None:
     """See the module."""
     made, wanted = map(Path, sys.argv[1:])
+    of_name = {path.stem: path for path in wanted.iterdir()}
     apart = []
     for sr in sorted(made.glob("*.png")):
-        difference = deltaE_ciede2000(rgb2lab(averaged(sr)), rgb2lab(averaged(wanted / sr.name)))
+        difference = deltaE_ciede2000(rgb2lab(averaged(sr)), rgb2lab(averaged(of_name[sr.stem])))
         apart.append(float(difference.mean()))
     print(f"{len(apart)} pictures: mean {np.mean(apart):.3f}, worst picture {max(apart):.3f}")
 
