@@ -101,6 +101,20 @@ def upscale(
         bool,
         typer.Option("--recursive/--no-recursive", help="Whether folders in folders are entered."),
     ] = True,
+    fidelity: Annotated[
+        float,
+        typer.Option(
+            metavar="0..1",
+            help="0: the model as it is; 1: the plain enlargement held to the input.",
+        ),
+    ] = 0.0,
+    color_fix: Annotated[
+        bool | None,
+        typer.Option(
+            "--color-fix/--no-color-fix",
+            help="Keep the colours of the input; default: as the model file says.",
+        ),
+    ] = None,
     strip_metadata: Annotated[
         bool, typer.Option("--strip-metadata", help="Carry over the ICC profile only.")
     ] = False,
@@ -138,6 +152,8 @@ def upscale(
         tile=tile,
         overlap=overlap,
         batch=batch,
+        fidelity=fidelity,
+        color_fix=color_fix,
     )
     naming = Naming(
         output=None if output is None else Path(output),

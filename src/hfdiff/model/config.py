@@ -50,6 +50,8 @@ class ModelConfig:
         overlap: lq pixels that neighbouring tiles share.
         halo: lq pixels inside a tile's border that its result must not use; 0 where the networks
             look at the whole tile and no margin would make them exact.
+        color_fix: Whether its answers are given the low-passed colours of the lq unless a user
+            says otherwise; published models are left as they are.
     """
 
     network: NetworkConfig | None = None
@@ -60,6 +62,7 @@ class ModelConfig:
     tile: int = 256
     overlap: int = 32
     halo: int = 0
+    color_fix: bool = False
 
     def __post_init__(self) -> None:
         if (self.network is None) != (self.role == "codec"):

@@ -7,6 +7,9 @@ from hfdiff.model.config import ModelConfig
 from hfdiff.upscaling.options import UpscaleOptions, check_growth, target_size
 from hfdiff.upscaling.tiles import TilePlan, plan_axis
 
+# How far, in lq pixels, `hfdiff.upscaling.fidelity` looks (torch is not needed to plan).
+COLOUR_REACH = 3  # one on either side, twice, and one for the enlargement
+FIDELITY_REACH = 4  # two of the cubic, one of each of the two linear steps
 _ALPHA_MARGIN = 3  # lq pixels that the cubic of the alpha channel reaches
 
 
@@ -29,18 +32,25 @@ def plan_tiles(
     tile = config.tile if options.tile is None else options.tile
     overlap = config.overlap if options.overlap is None else options.overlap
     least = _ALPHA_MARGIN if has_alpha else 0
+    halo = config.halo + (COLOUR_REACH if fixes_colours(options, config) else 0)
+    halo += FIDELITY_REACH if options.fidelity else 0
     columns, rows = (
         plan_axis(
             length,
             tile=tile or length,
             overlap=overlap,
-            halo=max(least, config.halo + _margin(length * config.scale, target, config.scale)),
+            halo=max(least, halo + _margin(length * config.scale, target, config.scale)),
             multiple=config.multiple,
             target=target,
         )
         for length, target in zip(size, wanted, strict=True)
     )
     return TilePlan(rows=rows, columns=columns)
+
+
+def fixes_colours(options: UpscaleOptions, config: ModelConfig) -> bool:
+    """Whether answers get their lq's low-passed colours: by the user's word, or the model's."""
+    return config.color_fix if options.color_fix is None else options.color_fix
 
 
 def _margin(source: int, target: int, scale: int) -> int:

@@ -1,7 +1,8 @@
 """Hold an answer to its lq: fidelity by bands, colours by local means.
 
 Both are local: an output pixel depends on the lq, and on the answer over it, no farther than the
-function's reach, so that tiles whose halo is wider by that give what the whole picture gives.
+function's reach (`hfdiff.upscaling.cutting`), so that tiles whose halo is wider by that give what
+the whole picture gives.
 """
 
 import torch
@@ -11,8 +12,6 @@ from torch.nn import functional as F
 from hfdiff.core.errors import SettingsError
 from hfdiff.imaging.resize import enlarge_cubic
 
-COLOUR_REACH = 3  # lq pixels: one on either side, twice, and one for the enlargement
-FIDELITY_REACH = 4  # two of the cubic, one of each of the two linear steps
 _CELL = 3  # lq pixels a side of one mean; two of them make a triangle
 
 

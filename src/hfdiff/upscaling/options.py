@@ -30,6 +30,10 @@ class UpscaleOptions:
         tile: Tile side in lq pixels; None: the model's default, 0: the whole picture at once.
         overlap: lq pixels that tiles share; None: the model's default.
         batch: Tiles computed at once.
+        fidelity: 0 is the model as it is, 1 the plain enlargement held to the lq; between them high
+            bands are mixed and low ones taken from the lq.
+        color_fix: Whether the answer is given the low-passed colours of its lq; None: as the model
+            file says.
     """
 
     scale: float | None = None
@@ -41,6 +45,8 @@ class UpscaleOptions:
     tile: int | None = None
     overlap: int | None = None
     batch: int = 1
+    fidelity: float = 0.0
+    color_fix: bool | None = None
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -75,6 +81,11 @@ def _check_types(options: UpscaleOptions) -> None:
         may_lack = value is None and name in ("tile", "overlap")
         if not may_lack and not isinstance(value, Integral):
             raise SettingsError(f"{name} must be a whole number, got {value!r}")
+    fidelity: Any = options.fidelity
+    if not isinstance(fidelity, Real) or not 0 <= float(fidelity) <= 1:
+        raise SettingsError(f"fidelity must be a number from 0 to 1, got {fidelity!r}")
+    if not isinstance(options.color_fix, bool | None):
+        raise SettingsError(f"color_fix must be True, False or None, got {options.color_fix!r}")
     scale: Any = options.scale
     if not isinstance(scale, Real | None):
         raise SettingsError(f"scale must be a number, got {scale!r}")

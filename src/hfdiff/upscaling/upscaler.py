@@ -24,7 +24,8 @@ from hfdiff.imaging.pixels import clamped_01_from_pm1, pm1_from_01, samples_to_0
 from hfdiff.model.find import find_model
 from hfdiff.model.model_file import Description, load_model, save_model
 from hfdiff.model.sr_model import SRModel
-from hfdiff.upscaling.cutting import plan_tiles
+from hfdiff.upscaling.cutting import fixes_colours, plan_tiles
+from hfdiff.upscaling.fidelity import keep_colours, keep_fidelity
 from hfdiff.upscaling.health import fault_of
 from hfdiff.upscaling.kinds import ImageLike, like, pictures_of
 from hfdiff.upscaling.options import (
@@ -138,6 +139,8 @@ class Upscaler:
         tile: int | None = None,
         overlap: int | None = None,
         batch: int = 1,
+        fidelity: float = 0.0,
+        color_fix: bool | None = None,
         on_progress: Progress | None = None,
     ) -> ImageLike:
         """Enlarge an image of Pillow, an array or a tensor; what comes in comes out.
@@ -152,6 +155,8 @@ class Upscaler:
             tile: Tile side in lq pixels.
             overlap: lq pixels that tiles share.
             batch: Tiles computed at once.
+            fidelity: From 0, the model as it is, to 1, the plain enlargement held to the lq.
+            color_fix: Whether the lq's low-passed colours are kept; None: as the model file says.
             on_progress: Called with (tiles done, tiles in all) of each picture. What it raises
                 cancels the call, reaches the caller, and leaves nothing behind.
 
@@ -167,6 +172,8 @@ class Upscaler:
             tile=tile,
             overlap=overlap,
             batch=batch,
+            fidelity=fidelity,
+            color_fix=color_fix,
         )
         pictures = pictures_of(image)
         return like(
@@ -323,9 +330,17 @@ class Upscaler:
         windows_01 = [samples_to_01(work.picture.window(t.rows, t.columns)) for t in filled]
         lq_pm1 = pm1_from_01(torch.cat([colour_of(window) for window in windows_01]))
         sr_pm1 = self._sound(work, filled, lq_pm1.to(self.device))
-        sr_01 = clamped_01_from_pm1(sr_pm1[: len(tiles)])
-        pairs = zip(tiles, windows_01, sr_01.cpu(), strict=False)
-        return [finish(work, tile, window, sr[None]) for tile, window, sr in pairs]
+        answers = zip(tiles, windows_01, sr_pm1.cpu(), lq_pm1, strict=False)
+        return [
+            finish(work, tile, window, self._held(work, sr, lq)[None])
+            for tile, window, sr, lq in answers
+        ]
+
+    def _held(self, work: Work, sr_pm1: Tensor, lq_pm1: Tensor) -> Tensor:
+        """An answer in [0, 1], held to its lq as far as was asked."""
+        if fixes_colours(work.options, self.model.config):
+            sr_pm1 = keep_colours(sr_pm1, lq_pm1)
+        return clamped_01_from_pm1(keep_fidelity(sr_pm1, lq_pm1, work.options.fidelity))
 
     def _sound(self, work: Work, tiles: list[Tile], lq_pm1: Tensor) -> Tensor:
         """The network's answers; those that cannot be right are asked for again in float32."""

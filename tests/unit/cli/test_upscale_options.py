@@ -41,6 +41,8 @@ CASES = {
     "tile": Pair(("-t", "8", "--overlap", "2"), ("-t", "0", "--overlap", "2")),
     "overlap": Pair(("-t", "8", "--overlap", "2"), ("-t", "8", "--overlap", "4")),
     "batch": Pair(("--batch", "1"), ("--batch", "2"), same=True),  # helps GPUs, changes nothing
+    "fidelity": Pair((), ("--fidelity", "0.5")),
+    "color_fix": Pair((), ("--color-fix",)),
     "device": Pair(("-g", "cpu"), ("-g", "-1"), same=True),
     "dtype": Pair((), ("--dtype", "bfloat16")),
     "fp32": Pair((), ("--fp32",), same=True),  # what is the default already

@@ -1,19 +1,24 @@
 """Answers held to their lq."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from hfdiff.core.errors import SettingsError
-from hfdiff.upscaling.fidelity import (
-    COLOUR_REACH,
-    FIDELITY_REACH,
-    keep_colours,
-    keep_fidelity,
-)
+from hfdiff.imaging.picture import Picture
+from hfdiff.model.sr_model import SRModel
+from hfdiff.training.stages.common import describe_unsaved
+from hfdiff.upscaling.cutting import COLOUR_REACH, FIDELITY_REACH
+from hfdiff.upscaling.fidelity import keep_colours, keep_fidelity
+from hfdiff.upscaling.options import UpscaleOptions
+from hfdiff.upscaling.upscaler import Upscaler
+from small_models import small_model
 
 
 def _pair(side: int = 48) -> tuple[Tensor, Tensor]:
@@ -70,3 +75,41 @@ def test_sides_that_do_not_fit_are_refused() -> None:
     sr, lq = _pair()
     with pytest.raises(SettingsError, match="does not fit"):
         keep_colours(sr[:, 1:], lq)
+
+
+def _upscaler(*, color_fix: bool = False) -> Upscaler:
+    model = small_model("lite student")
+    config = replace(model.config, halo=model.network.config.reach + model.codec.config.reach)
+    fixed = SRModel(replace(config, color_fix=color_fix), model.network, model.codec)
+    return Upscaler(fixed, describe_unsaved(fixed.config, "small"), device="cpu")
+
+
+def _photograph() -> Picture:
+    smooth = np.random.default_rng(5).integers(0, 256, (12, 15, 3), dtype=np.uint8)
+    return Picture(samples=np.asarray(Image.fromarray(smooth).resize((150, 120))))
+
+
+@pytest.mark.parametrize(
+    "asked", [{"color_fix": True}, {"fidelity": 0.5}, {"color_fix": True, "fidelity": 0.3}]
+)
+def test_tiles_held_to_their_lq_equal_the_whole_picture(asked: dict[str, float]) -> None:
+    upscaler, picture = _upscaler(), _photograph()
+
+    whole = upscaler.upscale(picture, UpscaleOptions(tile=0, **asked)).samples.astype(int)
+    tiled = upscaler.upscale(picture, UpscaleOptions(tile=104, **asked)).samples.astype(int)
+
+    assert np.abs(whole - tiled).max() <= 1
+
+
+def test_colours_are_kept_where_the_model_file_or_the_user_says_so() -> None:
+    picture = _photograph()
+
+    def apart(upscaler: Upscaler, **asked: bool) -> float:
+        samples = upscaler.upscale(picture, UpscaleOptions(**asked)).samples
+        cells = samples.reshape(120, 4, 150, 4, 3).mean((1, 3))
+        return float(np.abs(cells.mean((0, 1)) - picture.samples.mean((0, 1))).max())
+
+    plain, fixing = _upscaler(), _upscaler(color_fix=True)
+    assert apart(plain) == apart(fixing, color_fix=False)
+    assert apart(fixing) == apart(plain, color_fix=True)
+    assert apart(fixing) < 0.3 * apart(plain)
