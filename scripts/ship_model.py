@@ -4,7 +4,7 @@ Several files of one architecture become one with the mean of their weights: stu
 trained from one start by different seeds are better together.
 
 Usage: python scripts/ship_model.py IN [IN ...] OUT --name NAME [--without-gt-encoder]
-    [--data-terms TEXT] [--limits TEXT] [--halo N]
+    [--data-terms TEXT] [--limits TEXT] [--halo N] [--color-fix]
 """
 
 import argparse
@@ -26,6 +26,7 @@ def ship(
     *,
     without_gt_encoder: bool,
     halo: int | None = None,
+    color_fix: bool = False,
 ) -> None:
     """Write the copy; its card keeps the history of the first source, but for what is ``told``."""
     model, description = load_model(sources[0])
@@ -35,6 +36,7 @@ def ship(
         for key, tensor in model.state_dict().items()
     }
     config = model.config if halo is None else replace(model.config, halo=halo)
+    config = replace(config, color_fix=color_fix)
     if without_gt_encoder and isinstance(config.codec, LiteCodecConfig):
         config = replace(config, codec=replace(config.codec, with_gt_encoder=False))
     made = build_model(config)
@@ -57,6 +59,7 @@ if __name__ == "__main__":
     parser.add_argument("--data-terms")
     parser.add_argument("--limits")
     parser.add_argument("--halo", type=int)
+    parser.add_argument("--color-fix", action="store_true")
     parser.add_argument("--without-gt-encoder", action="store_true")
     asked = parser.parse_args()
     named = {"name": asked.name, "data_terms": asked.data_terms, "limits": asked.limits}
@@ -66,4 +69,5 @@ if __name__ == "__main__":
         {key: text for key, text in named.items() if text is not None},
         without_gt_encoder=asked.without_gt_encoder,
         halo=asked.halo,
+        color_fix=asked.color_fix,
     )

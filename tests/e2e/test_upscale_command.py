@@ -337,7 +337,13 @@ def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path, number):
         picture(tmp_path / "in" / f"{index:02}.png", width=300, height=300)
     places = [str(tmp_path / "in"), "-o", str(tmp_path / "out")]
     command = [str(HFDIFF), "upscale", *places, *IDENTITY]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        # What starts tests in the background may have told them to ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
     while not list((tmp_path / "out").glob("0*.png")):
         time.sleep(0.05)
 

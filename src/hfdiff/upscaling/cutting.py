@@ -8,7 +8,7 @@ from hfdiff.upscaling.options import UpscaleOptions, check_growth, target_size
 from hfdiff.upscaling.tiles import TilePlan, plan_axis
 
 # How far, in lq pixels, `hfdiff.upscaling.fidelity` looks (torch is not needed to plan).
-COLOUR_REACH = 3  # one on either side, twice, and one for the enlargement
+COLOUR_REACH = 7  # three on either side, twice, and one for the enlargement
 FIDELITY_REACH = 4  # two of the cubic, one of each of the two linear steps
 _ALPHA_MARGIN = 3  # lq pixels that the cubic of the alpha channel reaches
 

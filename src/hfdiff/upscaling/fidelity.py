@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from hfdiff.core.errors import SettingsError
 from hfdiff.imaging.resize import enlarge_cubic
 
-_CELL = 3  # lq pixels a side of one mean; two of them make a triangle
+_CELL = 7  # lq pixels a side of one mean; two of them make a triangle
 
 
 def keep_fidelity(sr: Tensor, lq: Tensor, strength: float) -> Tensor:
