@@ -5,7 +5,7 @@ So order, workers and resuming change nothing: the position in the data is one i
 
 import logging
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -366,7 +366,8 @@ def validation_pairs(
     """
     degradation = preset(settings.degradation, scale=settings.scale)
     pairs: list[tuple[str, np.ndarray, np.ndarray]] = []
-    for path, picture in _readable(folder, settings.gt_size):
+    pictures = PictureSet([folder], least_side=settings.gt_size, in_memory=False)
+    for path, picture in pictures.readable():
         height, width = (side // settings.scale * settings.scale for side in picture.shape[:2])
         gt = np.ascontiguousarray(picture[:height, :width])
         decisions = decide(degradation, rng=numpy_rng(seed, "validation", path.stem))
@@ -375,18 +376,6 @@ def validation_pairs(
         if len(pairs) == limit:
             break
     return pairs
-
-
-def _readable(root: str | Path, least_side: int) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
-    """Pictures one after the other; those that cannot be decoded are said and left out."""
-    pictures = PictureSet([root], least_side=least_side, in_memory=False)
-    for index, path in enumerate(pictures.paths):
-        try:
-            picture = pictures[index]
-        except ImageError as error:
-            _log.warning("%s is left out: %s", path, error)
-            continue
-        yield path, picture
 
 
 def _prepare_worker(worker: int) -> None:  # noqa: ARG001

@@ -241,6 +241,16 @@ class PictureSet:
         """All pictures of one sample: here the gt alone. Raises as asking for that does."""
         return (self[index],)
 
+    def readable(self) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+        """Path and picture in order; what cannot be decoded is said and left out."""
+        for index, path in enumerate(self.paths):
+            try:
+                picture = self[index]
+            except ImageError as error:
+                _log.warning("%s is left out: %s", path, error)
+                continue
+            yield path, picture
+
     def report(self) -> list[str]:
         """What is used and what is left out and why, as lines for people."""
         sides = sorted(min(size) for size in self.sizes)

@@ -64,11 +64,6 @@ class VQAutoencoderConfig:
         """Picture pixels per latent pixel, along each side; 4 for the published one."""
         return 2 ** (len(self.ch_mult) - 1)
 
-    @property
-    def halo(self) -> int:
-        """Latent pixels around a tile that its inner part depends on; 0: nothing bounds it."""
-        return 0
-
     def has_attention(self, level: int) -> bool:
         """Whether the residual blocks of a level are followed by attention."""
         return self.resolution // 2**level in self.attn_resolutions

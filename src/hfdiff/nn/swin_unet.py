@@ -110,11 +110,6 @@ class SwinUNetConfig:
                 sides.append(min(self.window_size, resolution) * 2**level)
         return math.lcm(*sides)
 
-    @property
-    def halo(self) -> int:
-        """Latent pixels around a tile that its inner part depends on; 0: nothing bounds it."""
-        return 0
-
     def _check_levels(self) -> None:
         if len(self.num_res_blocks) != self.levels:
             raise SettingsError(
