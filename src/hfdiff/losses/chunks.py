@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+
+from hfdiff.nn.recompute import recomputed
 
 
 def in_chunks(function: Callable[..., Tensor], tensors: Sequence[Tensor], size: int) -> Tensor:
@@ -22,14 +23,14 @@ def in_chunks(function: Callable[..., Tensor], tensors: Sequence[Tensor], size: 
     """
     if _is_whole(tensors, size):
         return function(*tensors)
-    return torch.cat([_forgetting(function, part) for part in _parts(tensors, size)])
+    return torch.cat([recomputed(function, *part) for part in _parts(tensors, size)])
 
 
 def mean_in_chunks(function: Callable[..., Tensor], tensors: Sequence[Tensor], size: int) -> Tensor:
     """``function(*tensors)`` of a function that gives a mean over samples; see `in_chunks`."""
     if _is_whole(tensors, size):
         return function(*tensors)
-    means = [_forgetting(function, part) * len(part[0]) for part in _parts(tensors, size)]
+    means = [recomputed(function, *part) * len(part[0]) for part in _parts(tensors, size)]
     return torch.stack(means).sum() / len(tensors[0])
 
 
@@ -40,9 +41,3 @@ def _is_whole(tensors: Sequence[Tensor], size: int) -> bool:
 def _parts(tensors: Sequence[Tensor], size: int) -> Iterator[list[Tensor]]:
     for begin in range(0, len(tensors[0]), size):
         yield [tensor[begin : begin + size] for tensor in tensors]
-
-
-def _forgetting(function: Callable[..., Tensor], part: list[Tensor]) -> Tensor:
-    # Nothing in a term is random: there is no state of a generator to keep.
-    result: Tensor = checkpoint(function, *part, use_reentrant=False, preserve_rng_state=False)
-    return result

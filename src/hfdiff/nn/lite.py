@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from hfdiff.core.errors import SettingsError
 from hfdiff.imaging.resize import enlarge_cubic
+from hfdiff.nn.recompute import plain, recomputed
 
 _FACTOR = 4
 _CUBIC_REACH = 2  # lq pixels of the kernel that enlarges the base of the residual
@@ -112,11 +113,15 @@ class LiteDenoiser(nn.Module):
     """Predicts x_0 from the scaled noisy latent, the time index and the lq.
 
     The answer is a correction of nothing: it is the latent itself, as published (predict x_0).
+
+    Attributes:
+        recomputes: Whether training keeps what lies between the blocks only (`recomputed`).
     """
 
     def __init__(self, config: LiteDenoiserConfig) -> None:
         super().__init__()
         self.config = config
+        self.recomputes = False
         width = config.width
         self.time = nn.Sequential(
             nn.Linear(config.time_width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
@@ -135,8 +140,9 @@ class LiteDenoiser(nn.Module):
         """
         time = self.time(time_features(t, self.config.time_width).to(x.dtype))
         h = self.enter(torch.cat((x, lq_pm1.to(x.dtype)), 1))
+        call = recomputed if self.recomputes else plain
         for block in self.blocks:
-            h = block(h, time)
+            h = call(block, h, time)
         return self.leave(h)
 
 

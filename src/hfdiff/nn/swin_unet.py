@@ -21,6 +21,7 @@ from hfdiff.nn.blocks import (
     Upsample,
     sinusoid,
 )
+from hfdiff.nn.recompute import plain, recomputed
 from hfdiff.nn.swin import SwinLayer
 
 FIRST_FEATURES = 16
@@ -153,11 +154,16 @@ class SwinUNetConfig:
 
 
 class SwinUNet(nn.Module):
-    """Predicts x_0 from a scaled noisy latent, its index and the lq picture (facts c.3)."""
+    """Predicts x_0 from a scaled noisy latent, its index and the lq picture (facts c.3).
+
+    Attributes:
+        recomputes: Whether training keeps what lies between the blocks only (`recomputed`).
+    """
 
     def __init__(self, config: SwinUNetConfig) -> None:
         super().__init__()
         self.config = config
+        self.recomputes = False
         width, first = config.embedding, config.widths[0]
         self.time_embed = nn.Sequential(
             nn.Linear(config.model_channels, width), nn.SiLU(), nn.Linear(width, width)
@@ -188,13 +194,14 @@ class SwinUNet(nn.Module):
             raise ImageError(f"latent sides must be multiples of {multiple}, got {size}")
         emb = self.time_embed(sinusoid(t, self.config.model_channels).to(x.dtype))
         h = torch.cat([x, self._condition(lq_pm1, x)], dim=1)
+        call = recomputed if self.recomputes else plain
         skips = []
         for block in self.input_blocks:
-            h = block(h, emb)
+            h = call(block, h, emb)
             skips.append(h)
-        h = self.middle_block(h, emb)
+        h = call(self.middle_block, h, emb)
         for block in self.output_blocks:
-            h = block(torch.cat([h, skips.pop()], dim=1), emb)
+            h = call(block, torch.cat([h, skips.pop()], dim=1), emb)
         return self.out(h)
 
     def _condition(self, lq_pm1: Tensor, x: Tensor) -> Tensor:

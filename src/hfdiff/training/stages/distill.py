@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +71,8 @@ class DistillSettings(RunSettings):
         part: Side of the random lq square that image terms decode; 0: the whole patch.
         chunk: Pictures that image terms look at together, on one process; 0: all of a micro-batch.
             Changes memory and time, and not the result.
+        recompute: Whether what the student's blocks compute is forgotten after the forward pass
+            and computed again in the backward pass; likewise.
         features: Which networks the terms hf and js_dino look through, and how.
         lpips_stages: Stages of VGG16 in LPIPS; 5 is LPIPS proper.
         discriminator: Its sizes, where ``terms`` has ``adversarial``.
@@ -86,6 +88,7 @@ class DistillSettings(RunSettings):
     train_decoder: bool = False
     part: int = 0
     chunk: int = 0
+    recompute: bool = False
     features: FeatureSettings = field(default_factory=FeatureSettings)
     lpips_stages: int = 5
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
@@ -126,6 +129,7 @@ class DistillStage:
         self._student = started.network
         self._schedule = started.schedule
         self._teacher = _teacher_of(settings, started)
+        cast(Any, self._student).recomputes = settings.recompute
         self._frozen_nets = frozen_nets(settings, settings.lpips_stages, settings.features)
         self._used = {name: weight for name, weight in settings.terms.items() if weight}
         self._check_seen()

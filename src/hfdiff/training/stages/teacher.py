@@ -7,7 +7,7 @@ of the lq is trained beside it, by regression on the gt's latent (term lq), once
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +47,8 @@ class TeacherSettings(RunSettings):
         schedule: Numbers of the shifting schedule.
         tile, overlap, halo: See `ModelConfig`.
         mse, lq: Weights of the raw terms; with an ``lq`` of 0 the encoder of the lq stays as it is.
+        recompute: Whether what the denoiser's blocks compute is forgotten after the forward pass
+            and computed again in the backward pass. Changes memory and time, and not the result.
     """
 
     network: NetworkConfig = field(default_factory=LiteDenoiserConfig)
@@ -56,6 +58,7 @@ class TeacherSettings(RunSettings):
     halo: int = 20
     mse: float = 1.0
     lq: float = 1.0
+    recompute: bool = False
 
 
 class TeacherStage:
@@ -84,6 +87,7 @@ class TeacherStage:
         else:
             self._config = replace(started.config, role="teacher")
             self._network = started.network
+        cast(Any, self._network).recomputes = settings.recompute
         check_data(settings, self._config)
         self._schedule = ShiftSchedule.from_config(self._config.schedule)
         self._denoiser = Denoiser(self._network, self._schedule)

@@ -264,3 +264,15 @@ def test_what_cannot_work_is_refused(ground, changes, message):
 
     with pytest.raises(SettingsError, match=message):
         stage_of(ground, *changes)
+
+
+def test_recomputing_changes_memory_and_no_gradient(ground, features):
+    def gradients(*changes):
+        stage = stage_of(ground, *features, *changes)
+        terms = losses(stage)
+        sum(stage.weights()[name] * term for name, term in terms.items()).backward()
+        student = stage.networks()["student"]
+        assert student.recomputes == ("recompute=true" in changes)
+        return [p.grad for p in student.parameters()]
+
+    torch.testing.assert_close(gradients("recompute=true"), gradients(), atol=0, rtol=0)

@@ -90,3 +90,14 @@ def test_the_family_of_the_codec_decides_what_is_trained(ground):
 def test_what_cannot_work_is_refused(ground, changes, error, message):
     with pytest.raises(error, match=message):
         stage_of(ground, *changes)
+
+
+def test_recomputing_changes_memory_and_no_gradient(ground):
+    def gradients(*changes):
+        stage = stage_of(ground, *changes)
+        losses(stage, batch_of(2))["mse"].backward()
+        network = stage.networks()["network"]
+        assert network.recomputes == ("recompute=true" in changes)
+        return [p.grad for p in network.parameters()]
+
+    torch.testing.assert_close(gradients("recompute=true"), gradients(), atol=0, rtol=0)
