@@ -60,6 +60,10 @@ class ResidualStem(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.conv_in = _conv(3, width)
+        with torch.no_grad():
+            # Brightness drowns detail: kernels that answer to it as torch makes them learn nothing
+            # in the first hundreds of steps. Fresh ones see differences only.
+            self.conv_in.weight -= self.conv_in.weight.mean((2, 3), keepdim=True)
         self.residual = nn.Sequential(_conv(width, width), nn.LeakyReLU(0.2), _conv(width, width))
 
     def forward(self, picture_pm1: Tensor) -> Tensor:

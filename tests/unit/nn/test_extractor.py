@@ -137,3 +137,13 @@ def test_the_spread_of_no_pictures_or_of_a_dead_channel_is_refused():
 def test_impossible_heads_are_refused(options, words):
     with pytest.raises(SettingsError, match=words):
         ClassifierHeadConfig(**options)
+
+
+def test_a_fresh_stem_answers_to_differences_and_not_to_brightness():
+    """Where it answers to brightness, training leaves chance after hundreds of steps only."""
+    stem = Extractor(SMALL).stem
+    flat = [stem.conv_in(torch.full((1, 3, 8, 8), level)) for level in (-1.0, 0.0, 0.7)]
+
+    torch.testing.assert_close(flat[0], flat[1], atol=1e-6, rtol=0)
+    torch.testing.assert_close(flat[2], flat[1], atol=1e-6, rtol=0)
+    assert stem.conv_in(picture("a", (1, 3, 8, 8))).std() > 0.01
