@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hfdiff.data.batches import DataSettings, validation_pairs
+from hfdiff.data.batches import DataSettings
+from hfdiff.data.validation import validation_pairs
 from hfdiff.imaging.picture import Picture
 from hfdiff.imaging.pixels import samples_to_01
 from hfdiff.metrics.table import METRICS

@@ -26,7 +26,7 @@ from hfdiff.degradation.crops import crop_gt, decide_crop
 from hfdiff.degradation.decisions import Decisions, decide
 from hfdiff.degradation.pipeline import degrade
 from hfdiff.degradation.presets import preset
-from hfdiff.imaging.pixels import pm1_from_01, samples_from_01, samples_to_01
+from hfdiff.imaging.pixels import pm1_from_01, samples_to_01
 
 _log = logging.getLogger(__name__)
 _AHEAD = 4  # batches that each worker prepares in advance
@@ -44,9 +44,10 @@ class DataSettings:
         root: Folders, ``.tar`` shards, ``.txt`` lists or files of gt pictures.
         lq_root: The same of their lq pictures, which have their names; empty: lq are made.
         validation: Folder of gt pictures for validation; "" for none.
+        validation_lq: The same of their lq pictures, which have their names; "": lq are made.
         gt_size: Side of the gt patch, pixels.
         scale: gt_size over the side of the lq.
-        degradation: A preset of `hfdiff.degradation.presets`; with given lq, of validation only.
+        degradation: A preset of `hfdiff.degradation.presets`, for lq that are made.
         crop: ``native`` cuts a square at the picture's own scale, mirrored and turned at random;
             ``published`` shrinks the largest square of the picture, which may be mirrored, and
             mirrors pictures that are too small up to gt_size (facts f.1).
@@ -61,6 +62,7 @@ class DataSettings:
     root: Annotated[tuple[str, ...], BeforeValidator(_as_several)] = ()
     lq_root: Annotated[tuple[str, ...], BeforeValidator(_as_several)] = ()
     validation: str = ""
+    validation_lq: str = ""
     gt_size: int = 128
     scale: int = 4
     degradation: str = "mixed"
@@ -88,6 +90,13 @@ class DataSettings:
             raise SettingsError(
                 "data.lq_root gives lq pictures: data.crop, data.draws and data.pool_batches are "
                 "of lq that are made"
+            )
+        if self.validation_lq and not self.validation:
+            raise SettingsError("data.validation_lq needs data.validation, the gt of its pictures")
+        if self.lq_root and self.validation and not self.validation_lq:
+            raise SettingsError(
+                "data.lq_root gives lq pictures, so data.validation needs given ones, too",
+                hint="name their folder: data.validation_lq=FOLDER",
             )
 
     @property
@@ -352,30 +361,6 @@ def random_pair(
         return np.ascontiguousarray(np.rot90(square, turns))
 
     return cut(lq, 1), cut(gt, scale)
-
-
-def validation_pairs(
-    folder: str | Path, settings: DataSettings, *, seed: int = 0, limit: int = 0
-) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """(name, lq, gt) as ``[h, w, 3]`` uint8 of a folder or list of gt pictures, degraded by name.
-
-    Each picture's degradation follows from its name and the seed, not from its place in the folder.
-
-    Raises:
-        SettingsError: when the folder has no usable picture.
-    """
-    degradation = preset(settings.degradation, scale=settings.scale)
-    pairs: list[tuple[str, np.ndarray, np.ndarray]] = []
-    pictures = PictureSet([folder], least_side=settings.gt_size, in_memory=False)
-    for path, picture in pictures.readable():
-        height, width = (side // settings.scale * settings.scale for side in picture.shape[:2])
-        gt = np.ascontiguousarray(picture[:height, :width])
-        decisions = decide(degradation, rng=numpy_rng(seed, "validation", path.stem))
-        lq_01 = degrade(samples_to_01(gt)[0], decisions)
-        pairs.append((path.stem, samples_from_01(lq_01, gt.dtype), gt))
-        if len(pairs) == limit:
-            break
-    return pairs
 
 
 def _prepare_worker(worker: int) -> None:  # noqa: ARG001

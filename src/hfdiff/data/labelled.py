@@ -140,7 +140,7 @@ def validation_batches(
     What is done to a picture follows from its name, not from its place. Pictures that cannot be
     decoded are said and left out.
     """
-    for path, picture in pictures.readable():
+    for path, (picture,) in pictures.readable():
         gt_01 = samples_to_01(_middle(picture, data.gt_size, resized=settings.crop == "resized"))
         source = classes.sources.index(book.sources[path])
         samples = [

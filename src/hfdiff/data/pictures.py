@@ -241,15 +241,15 @@ class PictureSet:
         """All pictures of one sample: here the gt alone. Raises as asking for that does."""
         return (self[index],)
 
-    def readable(self) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
-        """Path and picture in order; what cannot be decoded is said and left out."""
+    def readable(self) -> Iterator[tuple[Path, tuple[NDArray[np.uint8], ...]]]:
+        """Path and what `read` gives, in order; what cannot be decoded is said and left out."""
         for index, path in enumerate(self.paths):
             try:
-                picture = self[index]
+                pictures = self.read(index)
             except ImageError as error:
                 _log.warning("%s is left out: %s", path, error)
                 continue
-            yield path, picture
+            yield path, pictures
 
     def report(self) -> list[str]:
         """What is used and what is left out and why, as lines for people."""
@@ -313,7 +313,9 @@ class PairedSet(PictureSet):
         _refuse_lonely(lqs.keys() - partners.keys(), "lq without a gt")
         _refuse_lonely(gts.keys() - set(partners.values()), "gt without a lq")
         self.scale = scale
-        self._lq_of = {gts[gt]: lqs[lq] for lq, gt in partners.items()}
+        lq_of = {gt: lqs[lq] for lq, gt in partners.items()}
+        # In the order of the gt: that of matches differs between processes.
+        self._lq_of = {path: lq_of[gt] for gt, path in gts.items()}
         self._lq_kept: dict[Path, NDArray[np.uint8]] = {}
         self._misfits: list[str] = []
         super().__init__([*self._lq_of], least_side=least_side, in_memory=in_memory)

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -30,6 +31,9 @@ class RunLog:
         self._board = board
         kept = [row for row in read_log(path) if row[0] <= step] if path.exists() else []
         self._validated = {row[0] for row in kept if row[1].startswith("validation/")}
+        self._lowest: dict[str, float] = {}
+        for _, name, value in kept:
+            self._note(name, value)
         with (
             replacing(path) as scratch,
             scratch.open("w", newline="", encoding="utf-8") as stream,
@@ -42,6 +46,8 @@ class RunLog:
         """Write values under their names."""
         with self._path.open("a", newline="", encoding="utf-8") as stream:
             csv.writer(stream).writerows(_texts((step, name, v) for name, v in values.items()))
+        for name, value in values.items():
+            self._note(name, float(_text(value)))
         if self._board is not None:
             self._board.add(step, values)
 
@@ -58,6 +64,17 @@ class RunLog:
     def has_validation(self, step: int) -> bool:
         """Whether the file that was found holds the validation of a step."""
         return step in self._validated
+
+    def is_lowest(self, name: str, values: Mapping[str, float]) -> bool:
+        """Whether a value is below all that were written under its name; never of NaN.
+
+        Compared is what stands in the file, so that a resumed run decides as an undisturbed one.
+        """
+        return float(_text(values[name])) < self._lowest.get(name, math.inf)
+
+    def _note(self, name: str, value: float) -> None:
+        if value < self._lowest.get(name, math.inf):  # not of NaN
+            self._lowest[name] = value
 
 
 class Pace:
@@ -107,4 +124,8 @@ def duration(seconds: float) -> str:
 
 
 def _texts(rows: Iterable[Row]) -> Iterable[tuple[int, str, str]]:
-    return ((step, name, f"{value:.6g}") for step, name, value in rows)
+    return ((step, name, _text(value)) for step, name, value in rows)
+
+
+def _text(value: float) -> str:
+    return f"{value:.6g}"

@@ -30,6 +30,8 @@ from hfdiff.training.state import load_newest, save_checkpoint, tidy
 from hfdiff.training.stopping import StoppedError, StopWish
 
 _log = logging.getLogger(__name__)
+MODEL, BEST = "model.safetensors", "best.safetensors"
+"""What a run exports: its last averaged weights, and those of its best validation."""
 
 
 class Trainer:
@@ -277,9 +279,13 @@ class Trainer:
         ):
             metrics = self.stage.validate(self._average(), self.out / "samples" / f"{step:08d}")
             values = {f"validation/{name}": value for name, value in metrics.items()}
-            if values:
-                log.add(step, values)
-                log.say(step, self.settings.iterations, values)
+            if not values:
+                return
+            # Before its row is written: after a kill between the two both are made again.
+            if log.is_lowest(f"validation/{self.stage.best_by}", values):
+                self._write_model(step, self.out / BEST)
+            log.add(step, values)
+            log.say(step, self.settings.iterations, values)
 
     @contextlib.contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -327,7 +333,14 @@ class Trainer:
         return restored.step
 
     def _export(self, step: int) -> Path:
-        path = self.out / "model.safetensors"
+        path = self.out / MODEL
+        if self.accelerator.is_main_process:
+            self._write_model(step, path)
+        self.accelerator.wait_for_everyone()
+        return path
+
+    def _write_model(self, step: int, path: Path) -> None:
+        """The averaged weights of now as a model file."""
         training = {
             "stage": type(self.stage).__name__,
             "steps": step,
@@ -337,11 +350,8 @@ class Trainer:
             "data": [Path(root).name for root in self.settings.data.root],
             "configuration": start.configuration_hash(self.settings),
         }
-        if self.accelerator.is_main_process:
-            with _writing("the model file", self.out), self._timed("export"):
-                self.stage.export(self._average(), path, training)
-        self.accelerator.wait_for_everyone()
-        return path
+        with _writing("the model file", self.out), self._timed("export"):
+            self.stage.export(self._average(), path, training)
 
 
 @contextlib.contextmanager

@@ -128,7 +128,8 @@ def rehearse(
         forecast = _forecast(settings, small, taken, steps, ready.accelerator.device)
     finally:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        (folder / "model.safetensors").unlink(missing_ok=True)
+        for name in (loop.MODEL, loop.BEST):
+            (folder / name).unlink(missing_ok=True)
     with replacing(folder / "forecast.json") as scratch:
         scratch.write_text(json.dumps(asdict(forecast), indent=2) + "\n", encoding="utf-8")
     return forecast

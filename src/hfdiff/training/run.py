@@ -11,7 +11,8 @@ import torch
 from hfdiff.core.errors import SettingsError
 from hfdiff.core.rng import derive
 from hfdiff.core.settings import overridden, read_yaml, validate
-from hfdiff.data.batches import PairBatches, validation_pairs
+from hfdiff.data.batches import PairBatches
+from hfdiff.data.validation import Pair, validation_pairs
 from hfdiff.training import start
 from hfdiff.training.ceiling import say_ceiling
 from hfdiff.training.loop import Trainer, make_accelerator
@@ -19,7 +20,7 @@ from hfdiff.training.presets import PRESETS
 from hfdiff.training.settings import RunSettings
 from hfdiff.training.stage import Stage
 from hfdiff.training.table import STAGES
-from hfdiff.training.validation import Pair, load_metrics
+from hfdiff.training.validation import load_metrics
 
 _log = logging.getLogger(__name__)
 

@@ -38,6 +38,10 @@ class Stage(Protocol):
     def phases(self) -> tuple[Phase, ...]:
         """Phases of a step, in order."""
 
+    @property
+    def best_by(self) -> str:
+        """Name of the value of `validate` by which weights are kept as the best: the lowest."""
+
     def networks(self) -> Mapping[str, nn.Module]:
         """Trained networks by name; the loop places, averages, saves and restores them."""
 

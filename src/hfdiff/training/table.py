@@ -6,6 +6,7 @@ from typing import Any
 
 from hfdiff.data.batches import PairBatches
 from hfdiff.data.pictures import PictureSet
+from hfdiff.data.validation import Pair
 from hfdiff.training.loop import Trainer
 from hfdiff.training.settings import RunSettings
 from hfdiff.training.stage import Stage
@@ -14,7 +15,6 @@ from hfdiff.training.stages.distill import DistillSettings, DistillStage
 from hfdiff.training.stages.extractor import ExtractorSettings, ExtractorStage, labelled_batches
 from hfdiff.training.stages.teacher import TeacherSettings, TeacherStage
 from hfdiff.training.teacher_results import distill_batches, store_missing
-from hfdiff.training.validation import Pair
 
 
 def pair_batches(pictures: PictureSet, settings: RunSettings, **shares: int) -> PairBatches:

@@ -14,8 +14,8 @@ from typing import Any
 
 from hfdiff.core.errors import SettingsError
 from hfdiff.core.files import replacing
-from hfdiff.data.batches import validation_pairs
 from hfdiff.data.tiles import Tiles, cut_tiles
+from hfdiff.data.validation import validation_pairs
 from hfdiff.model.find import find_model
 from hfdiff.model.model_file import describe, load_model, save_model
 from hfdiff.model.sr_model import SRModel

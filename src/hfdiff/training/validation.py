@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hfdiff.data.validation import Pair
 from hfdiff.imaging.files import write_picture
 from hfdiff.imaging.picture import Picture
 from hfdiff.imaging.pixels import (
@@ -23,7 +24,6 @@ from hfdiff.model.sr_model import SRModel
 from hfdiff.upscaling.options import UpscaleOptions
 from hfdiff.upscaling.upscaler import Upscaler
 
-Pair = tuple[str, np.ndarray, np.ndarray]
 Enlarge = Callable[[np.ndarray, np.ndarray], np.ndarray]
 METRIC_NAMES = ("psnr_y", "lpips", "dists")
 _SHOWN = 6

@@ -14,9 +14,9 @@ from hfdiff.data.batches import (
     PairBatches,
     batch_loader,
     random_patch,
-    validation_pairs,
 )
 from hfdiff.data.pictures import PictureSet
+from hfdiff.data.validation import validation_pairs
 from training_pieces import write_pictures
 
 SETTINGS = DataSettings(gt_size=64, degradation="mild", workers=0)

@@ -11,6 +11,7 @@ from PIL import Image
 from hfdiff.core.errors import SettingsError
 from hfdiff.data.batches import DataSettings, PairBatches, batch_loader
 from hfdiff.data.pictures import PictureSet, list_pictures
+from hfdiff.data.validation import validation_pairs
 
 
 def picture(height, width, seed=0):
@@ -52,9 +53,15 @@ def pairs(tmp_path):
     return tmp_path
 
 
+def validated(folder, **changes):
+    return settings_of(folder, validation=str(folder / "gt"), gt_size=16, **changes)
+
+
 def settings_of(folder, **changes):
     values = {"root": str(folder / "gt"), "lq_root": str(folder / "lq"), "gt_size": 64}
-    return DataSettings(**{k: (v,) if "root" in k else v for k, v in {**values, **changes}.items()})
+    return DataSettings(
+        **{k: (v,) if "root" in k and v else v for k, v in {**values, **changes}.items()}
+    )
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -91,6 +98,16 @@ def test_names_are_paired_and_not_places(tmp_path):
     batch = PairBatches(settings.pictures(), settings, seed=0, batch=3)[0]
 
     assert torch.equal(batch.lq_pm1[:, 0, 0, 0], batch.gt_pm1[:, 0, 0, 0])
+
+
+def test_pairs_are_in_the_order_of_their_gt_in_every_process(tmp_path):
+    """A resumed run and another rank must find the same picture under the same number."""
+    for k in range(12):
+        lq = np.full((16, 16, 3), k, dtype=np.uint8)
+        save(tmp_path / "lq" / f"{k:02d}_LR4.png", lq)
+        save(tmp_path / "gt" / f"{k:02d}_HR.png", four_fold(lq))
+
+    assert settings_of(tmp_path).pictures().paths == list_pictures([tmp_path / "gt"])
 
 
 @pytest.mark.parametrize("gt", [(79, 96), (20, 24), (160, 192), (96, 80)])
@@ -245,3 +262,45 @@ def test_a_broken_list_in_a_crowd_is_named_by_its_line(tmp_path):
 
     with pytest.raises(SettingsError, match=r"line 30001: p/b\.png does not exist"):
         list_pictures([tmp_path / "list.txt"])
+
+
+# Validation
+
+
+def test_given_pairs_are_validated_on_given_lq(pairs):
+    settings = validated(pairs, validation_lq=str(pairs / "lq"))
+
+    found = validation_pairs(settings.validation, settings)
+
+    assert [name for name, _, _ in found] == [f"scene_{k}_HR" for k in range(3)]
+    for _, lq, gt in found:
+        assert np.array_equal(four_fold(lq), gt)
+    assert len(validation_pairs(settings.validation, settings, limit=2)) == 2
+
+
+def test_given_lq_can_be_validated_on_where_training_makes_its_own(pairs):
+    settings = validated(pairs, lq_root=(), validation_lq=str(pairs / "lq"))
+
+    assert np.array_equal(
+        four_fold(validation_pairs(settings.validation, settings)[1][1]),
+        validation_pairs(settings.validation, settings)[1][2],
+    )
+
+
+def test_training_on_given_lq_is_not_validated_on_made_ones(pairs):
+    with pytest.raises(SettingsError, match=r"data\.validation needs given ones") as caught:
+        validated(pairs)
+    assert "data.validation_lq=FOLDER" in caught.value.hint
+
+
+def test_given_lq_without_gt_are_refused(pairs):
+    with pytest.raises(SettingsError, match=r"validation_lq needs data\.validation"):
+        settings_of(pairs, validation_lq=str(pairs / "lq"))
+
+
+def test_a_lonely_picture_of_validation_is_named(pairs):
+    (pairs / "lq" / "scene_1_LR4.png").unlink()
+    settings = validated(pairs, validation_lq=str(pairs / "lq"))
+
+    with pytest.raises(SettingsError, match=r"1 gt without a lq: scene_1_HR\.png"):
+        validation_pairs(settings.validation, settings)

@@ -56,6 +56,19 @@ def test_a_log_knows_which_steps_were_validated_before_it_was_opened(path):
     assert not again.has_validation(4)
 
 
+def test_a_log_knows_the_lowest_value_as_the_file_has_it(path):
+    log = RunLog(path, 0)
+    assert log.is_lowest("validation/lpips", {"validation/lpips": 0.5})
+    log.add(1, {"validation/lpips": 0.5})
+    log.add(2, {"validation/lpips": float("nan")})
+
+    for one in (log, RunLog(path, 2)):
+        assert one.is_lowest("validation/lpips", {"validation/lpips": 0.4})
+        assert not one.is_lowest("validation/lpips", {"validation/lpips": 0.49999999})
+        assert not one.is_lowest("validation/lpips", {"validation/lpips": float("nan")})
+    assert RunLog(path, 0).is_lowest("validation/lpips", {"validation/lpips": 0.6})
+
+
 def test_the_line_for_people_says_step_values_and_time_left(path, caplog):
     with caplog.at_level(logging.INFO):
         RunLog(path, 0).say(20, 400, {"l1": 0.123456, "samples_per_second": 14.0}, "12 min")

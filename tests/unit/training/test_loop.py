@@ -9,6 +9,7 @@ from hfdiff.core.errors import ResourceError, SettingsError
 from hfdiff.core.weights import read_weights
 from hfdiff.data.batches import PairBatches
 from hfdiff.data.pictures import PictureSet
+from hfdiff.model.model_file import load_model
 from hfdiff.training.finite import NotFiniteError
 from hfdiff.training.log import read_log
 from hfdiff.training.loop import Trainer, make_accelerator
@@ -282,6 +283,8 @@ def test_a_run_that_is_asked_to_stop_saves_after_the_step_and_can_go_on(ground, 
 
 def test_a_validation_that_was_due_when_the_run_ended_is_made_up_for(ground, tmp_path):
     class Validating(TeacherStage):
+        best_by = "score"
+
         def validate(self, averaged, folder):
             return {"score": 1.0}
 
@@ -297,6 +300,60 @@ def test_a_validation_that_was_due_when_the_run_ended_is_made_up_for(ground, tmp
     trainer.run(batches, resume=True)
 
     assert [row[0] for row in read_log(killed / "metrics.csv") if "score" in row[1]] == [3, 6]
+
+
+class Scored(TeacherStage):
+    """Its validations after steps 2, 4 and 6 give these numbers."""
+
+    best_by = "score"
+    scores = (0.5, 0.25, 0.75)
+
+    def validate(self, averaged, folder):
+        return {"score": self.scores[int(folder.name) // 2 - 1]}
+
+
+def steps_of(path):
+    """Steps that the card of a model file states."""
+    return load_model(path)[1].card.training["stages"][-1]["steps"]
+
+
+def test_weights_of_the_best_validation_are_kept_beside_the_last(ground):
+    trainer, batches = trainer_of(ground, "best", "validate_every=2", kind=Scored)
+    trainer.run(batches)
+
+    run = ground.root / "best"
+    assert steps_of(run / "best.safetensors") == 4
+    assert steps_of(run / "model.safetensors") == 6
+
+
+def test_what_is_no_number_is_never_the_best(ground):
+    class Spoilt(Scored):
+        scores = (float("nan"), 0.5, float("nan"))
+
+    trainer, batches = trainer_of(ground, "spoilt", "validate_every=2", kind=Spoilt)
+    trainer.run(batches)
+
+    assert steps_of(ground.root / "spoilt" / "best.safetensors") == 4
+
+
+def test_the_best_is_the_same_after_a_kill(ground, tmp_path):
+    """Validations behind the checkpoint are done again, and judged without their old numbers."""
+    trainer, batches = trainer_of(ground, "best-whole", "validate_every=2", kind=Scored)
+    trainer.run(batches)
+    whole = ground.root / "best-whole"
+    killed = as_killed_after(whole, 3, tmp_path / "run")
+
+    trainer, batches = trainer_of(ground, "", "validate_every=2", f"out={killed}", kind=Scored)
+    trainer.run(batches, resume=True)
+
+    kept = [read_weights(run / "best.safetensors")[0] for run in (whole, killed)]
+    assert_same_tensors(*kept)
+
+
+def test_without_validation_there_is_no_best(ground):
+    run = ground.train("teacher", "unvalidated")
+
+    assert not (run / "best.safetensors").exists()
 
 
 # Numbers that are not finite

@@ -57,7 +57,7 @@ def test_validation_is_tried_where_there_is_any(ground):
 
         def validate(self, averaged, folder):
             folder.mkdir(parents=True)
-            return {"seen": 1.0}
+            return {self.best_by: 1.0}
 
     with pytest.MonkeyPatch.context() as patch:
         spec = replace(STAGES["teacher"], build=Counting, takes_pairs=False)
@@ -65,7 +65,9 @@ def test_validation_is_tried_where_there_is_any(ground):
         forecast = rehearse("teacher", settings, device="cpu", seconds=BRIEF)
 
     assert forecast.seconds["validation"] > 0
-    assert len(list((ground.root / "validated" / "rehearsal" / "samples").iterdir())) == 1
+    rehearsal = ground.root / "validated" / "rehearsal"
+    assert len(list((rehearsal / "samples").iterdir())) == 1
+    assert not list(rehearsal.glob("*.safetensors"))
 
 
 def test_with_micro_batches_one_is_rehearsed_and_the_step_counts_them_all(ground):

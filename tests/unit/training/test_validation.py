@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from hfdiff.core import fetch
-from hfdiff.data.batches import validation_pairs
+from hfdiff.data.validation import validation_pairs
 from hfdiff.imaging.files import read_picture
 from hfdiff.training.run import build
 from hfdiff.training.stages.common import describe_unsaved

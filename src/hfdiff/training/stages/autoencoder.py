@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hfdiff.core.errors import SettingsError
 from hfdiff.data.batches import Batch
+from hfdiff.data.validation import Pair
 from hfdiff.losses import adversarial, perceptual
 from hfdiff.model.build import build_codec
 from hfdiff.model.config import CodecConfig, ModelConfig
@@ -40,7 +41,7 @@ from hfdiff.training.stages.common import (
     uniform_rows,
     with_origins,
 )
-from hfdiff.training.validation import Pair, decoded_way, validate_pairs
+from hfdiff.training.validation import decoded_way, validate_pairs
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +81,8 @@ class AutoencoderSettings(RunSettings):
 
 class AutoencoderStage:
     """See the module."""
+
+    best_by = "ceiling/lpips"
 
     def __init__(self, settings: AutoencoderSettings, pairs: list[Pair]) -> None:
         self.settings = settings

@@ -21,6 +21,7 @@ from hfdiff.core.settings import plain
 from hfdiff.core.weights import content_hash
 from hfdiff.data.batches import Batch
 from hfdiff.data.stored import StoredBatch
+from hfdiff.data.validation import Pair
 from hfdiff.diffusion.denoiser import Denoiser
 from hfdiff.diffusion.samplers import recorded_noise, sample_deterministic
 from hfdiff.losses import adversarial
@@ -47,7 +48,7 @@ from hfdiff.training.stages.common import (
     start_model,
     with_origins,
 )
-from hfdiff.training.validation import Pair, decoded_way, upscaler_way, validate_pairs
+from hfdiff.training.validation import decoded_way, upscaler_way, validate_pairs
 
 _log = logging.getLogger(__name__)
 ADVERSARIAL = "adversarial"
@@ -114,6 +115,8 @@ class DistillSettings(RunSettings):
 
 class DistillStage:
     """See the module."""
+
+    best_by = "student/lpips"
 
     def __init__(self, settings: DistillSettings, pairs: list[Pair]) -> None:
         if not settings.start:

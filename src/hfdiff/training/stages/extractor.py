@@ -74,13 +74,23 @@ class ExtractorSettings(RunSettings):
         if self.spread_pictures < 1:
             raise SettingsError(f"spread_pictures must be at least 1, got {self.spread_pictures}")
         untouched = DataSettings()
-        for name in ("scale", "degradation", "lq_root", "crop", "draws", "pool_batches"):
+        for name in (
+            "scale",
+            "degradation",
+            "lq_root",
+            "validation_lq",
+            "crop",
+            "draws",
+            "pool_batches",
+        ):
             if getattr(self.data, name) != getattr(untouched, name):
                 raise SettingsError(f"data.{name} means nothing here: H sees pictures at one size")
 
 
 class ExtractorStage:
     """See the module."""
+
+    best_by = TERM
 
     def __init__(self, settings: ExtractorSettings) -> None:
         self.settings = settings

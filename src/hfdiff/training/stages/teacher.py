@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hfdiff.core.errors import SettingsError
 from hfdiff.data.batches import Batch
+from hfdiff.data.validation import Pair
 from hfdiff.diffusion.denoiser import Denoiser
 from hfdiff.diffusion.schedule import ScheduleConfig, ShiftSchedule
 from hfdiff.model.build import build_network
@@ -33,7 +34,7 @@ from hfdiff.training.stages.common import (
     reconstructed,
     start_model,
 )
-from hfdiff.training.validation import Pair, decoded_way, upscaler_way, validate_pairs
+from hfdiff.training.validation import decoded_way, upscaler_way, validate_pairs
 
 LQ_ENCODER = "lq_encoder"
 
@@ -63,6 +64,8 @@ class TeacherSettings(RunSettings):
 
 class TeacherStage:
     """See the module."""
+
+    best_by = "teacher/lpips"
 
     def __init__(self, settings: TeacherSettings, pairs: list[Pair]) -> None:
         if not settings.start:
