@@ -5,28 +5,19 @@ recognised in the header and goes through libvips (`hfdiff.imaging.deep`).
 """
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
 from hfdiff.core.errors import ImageError, SettingsError
 from hfdiff.core.files import replacing
 from hfdiff.imaging.decode import bits_of, notes_on, opened, samples_of, samples_of_12
-from hfdiff.imaging.deep import encode_deep_avif, grey_in_srgb, read_deep
-from hfdiff.imaging.metadata import (
-    DAMAGE,
-    metadata_of,
-    metadata_options,
-    orientation_of,
-    with_size,
-)
-from hfdiff.imaging.picture import Picture, in_8_bit
-from hfdiff.imaging.png import PngWriter
-from hfdiff.imaging.profiles import fits, in_srgb
-from hfdiff.imaging.tiff import TiffWriter
+from hfdiff.imaging.deep import read_deep
+from hfdiff.imaging.encode import PictureWriter
+from hfdiff.imaging.metadata import metadata_of, orientation_of
+from hfdiff.imaging.picture import Picture
 from hfdiff.imaging.unread import UNREAD_SUFFIXES
 
 if TYPE_CHECKING:  # it imports torch
@@ -42,14 +33,12 @@ class Format:
         side_limit: Longest side in pixels that its libraries write and read again (libjpeg,
             libwebp, libavif); None where no file will meet it.
         alpha: Whether it can hold alpha.
-        grey: Whether it has a one-channel form.
         writable: Whether outputs may have it.
     """
 
     suffixes: tuple[str, ...]
     side_limit: int | None = None
     alpha: bool = True
-    grey: bool = True
     writable: bool = True
 
 
@@ -58,7 +47,7 @@ FORMATS: dict[str, Format] = {
     "JPEG": Format(
         suffixes=(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), side_limit=65_500, alpha=False
     ),
-    "WEBP": Format(suffixes=(".webp",), side_limit=16_383, grey=False),
+    "WEBP": Format(suffixes=(".webp",), side_limit=16_383),
     "TIFF": Format(suffixes=(".tif", ".tiff")),
     "BMP": Format(suffixes=(".bmp",), writable=False),
     "GIF": Format(suffixes=(".gif",), writable=False),
@@ -69,8 +58,6 @@ _READ_SUFFIXES = frozenset(suffix for kind in FORMATS.values() for suffix in kin
 PICTURE_SUFFIXES = _READ_SUFFIXES | UNREAD_SUFFIXES
 """Endings of what people take for pictures: what is not read is refused by name."""
 _SAME = {"MPO": "JPEG"}  # a JPEG with further pictures behind it: the first is taken
-_QUALITY = 95
-_BY_ROWS = 200_000_000  # samples above which Pillow's copy of an 8-bit PNG costs too much memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +151,7 @@ def save_picture(
     *,
     quality: int | None = None,
 ) -> None:
-    """Write a picture into an open file, large PNG and all TIFF by rows.
+    """Write a picture into an open file.
 
     Args:
         picture: What to write, with its metadata.
@@ -176,25 +163,27 @@ def save_picture(
         ImageError: when the format cannot hold the picture.
         OSError: when the file cannot be written.
     """
-    check_holds(format, picture.width, picture.height)
-    if picture.has_alpha and not FORMATS[format].alpha:
+    writer = picture_writer(stream, format, (picture.width, picture.height), picture, quality)
+    writer.write(picture.samples)
+    writer.close()
+
+
+def picture_writer(
+    stream: IO[bytes],
+    format: str,  # noqa: A002
+    size: tuple[int, int],
+    like: Picture,
+    quality: int | None = None,
+) -> PictureWriter:
+    """What takes a picture's rows into an open file; see `PictureWriter`.
+
+    Raises:
+        ImageError: when the format cannot hold the picture.
+    """
+    check_holds(format, *size)
+    if like.has_alpha and not FORMATS[format].alpha:
         raise ImageError(f"{format} cannot hold the picture's transparency")
-    metadata = with_size(picture.metadata, picture.width, picture.height)
-    picture = replace(picture, metadata=metadata)
-    deep = picture.samples.dtype == np.uint16
-    try:
-        if format == "TIFF" or (format == "PNG" and (deep or picture.samples.size > _BY_ROWS)):
-            _write_rows(picture, stream, format)
-        elif format == "AVIF" and deep:
-            # Grey libvips would write as RGB that has lost its profile.
-            picture = _coloured(picture) if picture.channels < 3 else picture
-            stream.write(encode_deep_avif(picture, quality or _QUALITY))
-        else:
-            _save(picture, stream, format, quality)
-    except DAMAGE as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise ImageError(f"cannot be written as {format}: {error}") from error
+    return PictureWriter(stream, format, size, like, quality=quality)
 
 
 def write_picture(
@@ -260,53 +249,3 @@ def _decoded(
 def _format_of(image: Image.Image) -> str:
     kind = image.format or ""
     return _SAME.get(kind, kind)
-
-
-def _write_rows(picture: Picture, stream: IO[bytes], format: str) -> None:  # noqa: A002
-    deep = picture.samples.dtype == np.uint16
-    if format == "TIFF" and deep and picture.channels == 2:  # few programs read it, Pillow neither
-        picture = _coloured(picture)
-    samples = picture.samples if deep else in_8_bit(picture.samples)
-    height, width, channels = samples.shape
-    kind = PngWriter if format == "PNG" else TiffWriter
-    writer = kind(stream, (height, width, channels), samples.dtype, picture.metadata)
-    writer.write(samples)
-    writer.close()
-
-
-def _save(picture: Picture, stream: IO[bytes], format: str, quality: int | None) -> None:  # noqa: A002
-    picture = replace(picture, samples=in_8_bit(picture.samples))
-    if not FORMATS[format].grey and picture.channels < 3:
-        picture = _coloured(picture)
-    samples = picture.samples
-    image = Image.fromarray(samples[:, :, 0] if picture.channels == 1 else samples)
-    image.save(stream, format=format, **_save_options(picture, format, quality))
-
-
-def _save_options(picture: Picture, format: str, quality: int | None) -> dict[str, Any]:  # noqa: A002
-    options = metadata_options(picture.metadata, format)
-    match format:
-        case "PNG":
-            options["compress_level"] = 3
-        case "JPEG":
-            options |= {"quality": quality or _QUALITY, "subsampling": 0}
-        case "WEBP":
-            lossless = quality is None and picture.lossless
-            options |= {"lossless": lossless, "quality": quality or _QUALITY}
-        case "AVIF":
-            subsampling = "4:0:0" if picture.channels == 1 else "4:4:4"
-            options |= {"quality": quality or _QUALITY, "subsampling": subsampling}
-    return options
-
-
-def _coloured(picture: Picture) -> Picture:
-    """Grey as RGB, for formats that know no grey; a profile of grey would not describe it."""
-    grey, alpha, metadata = picture.samples[:, :, :1], picture.samples[:, :, 1:], picture.metadata
-    colour = np.repeat(grey, 3, 2)
-    if fits(metadata.icc, "L"):
-        if grey.dtype == np.uint16:
-            colour = grey_in_srgb(grey.astype(np.uint16), metadata.icc)
-        else:
-            colour = np.asarray(in_srgb(Image.fromarray(grey[:, :, 0]), metadata.icc))
-        metadata = replace(metadata, icc=None)
-    return replace(picture, samples=np.concatenate((colour, alpha), 2), metadata=metadata)
