@@ -30,7 +30,10 @@ def degrade(
     ],
     preset: Annotated[
         str | None,
-        typer.Option("--preset", help="training (default), imagenet_test, mild or mixed."),
+        typer.Option(
+            "--preset",
+            help="training (default), imagenet_test, mild, camera, mixed or photographs.",
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="The same seed gives the same lq; default 0.")

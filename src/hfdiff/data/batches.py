@@ -22,7 +22,7 @@ from hfdiff.core.errors import HFDiffError, ImageError, ResourceError, SettingsE
 from hfdiff.core.rng import numpy_rng
 from hfdiff.data.pictures import PairedSet, PictureSet
 from hfdiff.data.published import PoolOrder, batch_decisions
-from hfdiff.degradation.crops import crop_gt, decide_crop
+from hfdiff.degradation.crops import crop_gt, decide_crop, softened
 from hfdiff.degradation.decisions import Decisions, decide
 from hfdiff.degradation.pipeline import degrade
 from hfdiff.degradation.presets import preset
@@ -51,6 +51,8 @@ class DataSettings:
         crop: ``native`` cuts a square at the picture's own scale, mirrored and turned at random;
             ``published`` shrinks the largest square of the picture, which may be mirrored, and
             mirrors pictures that are too small up to gt_size (facts f.1).
+        soft: Share of the gt of a ``native`` crop that is cut smaller and enlarged by 1.2 to 1.8:
+            as soft as a camera's own pixels are, and a picture shrunk for the web is not.
         draws: Whether each sample is degraded in a way of its own, or a whole batch in one, as
             published: then only kernels, levels and qualities are a sample's own.
         pool_batches: Batches that a pool holds to mix samples over time, published 10; 0: no pool.
@@ -67,6 +69,7 @@ class DataSettings:
     scale: int = 4
     degradation: str = "mixed"
     crop: Literal["native", "published"] = "native"
+    soft: float = 0.0
     draws: Literal["sample", "batch"] = "sample"
     pool_batches: int = 0
     in_memory: bool = True
@@ -84,12 +87,16 @@ class DataSettings:
             raise SettingsError(
                 f"data.gt_size must be a multiple of data.scale {self.scale}, got {self.gt_size}"
             )
+        if not 0 <= self.soft <= 1:
+            raise SettingsError(f"data.soft is a share from 0 to 1, got {self.soft}")
+        if self.soft and self.crop == "published":
+            raise SettingsError("data.soft is of crop native: published crops are shrunk")
         preset(self.degradation, scale=self.scale)
-        made = (self.crop, self.draws, self.pool_batches) != ("native", "sample", 0)
+        made = (self.crop, self.soft, self.draws, self.pool_batches) != ("native", 0, "sample", 0)
         if self.lq_root and made:
             raise SettingsError(
-                "data.lq_root gives lq pictures: data.crop, data.draws and data.pool_batches are "
-                "of lq that are made"
+                "data.lq_root gives lq pictures: data.crop, data.soft, data.draws and "
+                "data.pool_batches are of lq that are made"
             )
         if self.validation_lq and not self.validation:
             raise SettingsError("data.validation_lq needs data.validation, the gt of its pictures")
@@ -231,6 +238,8 @@ class PairBatches(Dataset[Batch]):
             gt_01 = crop_gt(picture, crop, gt_size=side)[None]
         else:
             gt_01 = samples_to_01(random_patch(picture, side, rng))
+            if self._settings.soft and rng.random() < self._settings.soft:
+                gt_01 = softened(gt_01, rng)
         if self._settings.draws == "batch":
             number, row = divmod(index, self._batch)
             every = batch_decisions(

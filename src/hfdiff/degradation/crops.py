@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from hfdiff.core.errors import SettingsError
-from hfdiff.degradation.resize import shrink_area
+from hfdiff.degradation.resize import resize_to, shrink_area
 from hfdiff.imaging.pixels import Samples, samples_to_01
 
 
@@ -75,3 +75,16 @@ def _mirrored_up_to(samples: Samples, side: int) -> Samples:
         columns = np.pad(np.arange(width), (0, min(width, max(side - width, 0))), mode="reflect")
         samples = samples[rows[:, None], columns]
     return samples
+
+
+def softened(gt_01: Tensor, rng: np.random.Generator) -> Tensor:
+    """The middle of ``[1, 3, s, s]``, enlarged to the whole by a factor drawn from 1.2 to 1.8.
+
+    What comes out is 8 bit, as a picture is, and as soft as a camera's own pixels.
+    """
+    side = gt_01.shape[-1]
+    cut = max(round(side / rng.uniform(1.2, 1.8)), 1)
+    first = (side - cut) // 2
+    middle = gt_01[..., first : first + cut, first : first + cut]
+    enlarged = resize_to(middle, side, side, "bicubic").clamp(0, 1)
+    return (enlarged * 255).round() / 255

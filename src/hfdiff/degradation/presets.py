@@ -52,11 +52,23 @@ MILD = DegradationConfig(
     exact_tables=True,
 )
 
+# Ours, for pictures looked at pixel by pixel: what a lens, a shake and a camera's own smoothing
+# leave is as wide as a pixel of the lq, which a picture shrunk for the web (MILD) never is.
+CAMERA = replace(MILD, blur_sigma=(1.5, 4.5))
+
 PRESETS: Mapping[str, DegradationConfig | Mixture] = {
     "training": TRAINING,
     "imagenet_test": IMAGENET_TEST,
     "mild": MILD,
+    "camera": CAMERA,
     "mixed": Mixture(parts=(Part(share=0.5, config=MILD), Part(share=0.5, config=TRAINING))),
+    "photographs": Mixture(
+        parts=(
+            Part(share=0.25, config=MILD),
+            Part(share=0.4, config=CAMERA),
+            Part(share=0.35, config=TRAINING),
+        )
+    ),
 }
 
 

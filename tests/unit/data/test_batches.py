@@ -78,6 +78,29 @@ def test_a_limit_uses_the_first_pictures_only(pictures):
     assert set(batch.names) == set(map(str, pictures.paths[:2]))
 
 
+def test_about_the_asked_share_of_the_gt_is_soft(pictures):
+    plain = batches_of(pictures)
+    soft = batches_of(pictures, settings=replace(SETTINGS, soft=0.5))
+
+    pairs = [(plain[n].gt_pm1, soft[n].gt_pm1) for n in range(8)]
+    same = [torch.equal(a, b) for one, other in pairs for a, b in zip(one, other, strict=True)]
+
+    assert np.mean(same) == pytest.approx(0.5, abs=0.25)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"soft": 1.5}, "data.soft is a share"),
+        ({"soft": 0.5, "crop": "published"}, "crop native"),
+        ({"soft": 0.5, "lq_root": ("lq",)}, "of lq that are made"),
+    ],
+)
+def test_soft_gt_are_refused_where_they_mean_nothing(wrong, said):
+    with pytest.raises(SettingsError, match=said):
+        replace(SETTINGS, **wrong)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(pictures, workers):
     batches = batches_of(pictures)

@@ -66,4 +66,5 @@ def test_a_preset_is_had_for_any_scale_and_an_unknown_one_lists_the_known():
     assert preset("mixed", scale=3).scale == 3
     with pytest.raises(SettingsError, match="no degradation preset 'hard'") as caught:
         preset("hard")
-    assert caught.value.hint == "known presets: training, imagenet_test, mild, mixed"
+    known = "training, imagenet_test, mild, camera, mixed, photographs"
+    assert caught.value.hint == f"known presets: {known}"

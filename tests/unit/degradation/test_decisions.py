@@ -169,6 +169,16 @@ def test_the_mild_preset_blurs_shrinks_once_and_stays_gentle():
         assert all(step.quality >= 75 for step in steps if isinstance(step, Jpeg))
 
 
+def test_the_camera_preset_is_the_mild_one_with_a_wider_blur():
+    generator = rng()
+
+    for _ in range(50):
+        steps = decide(PRESETS["camera"], rng=generator).steps
+        assert isinstance(steps[0], Blur)
+        assert 1.5 <= steps[0].kernel.sigma_x <= 4.5
+        assert all(step.level <= 5 for step in steps if isinstance(step, Noise))
+
+
 def test_half_of_the_mixture_is_mild():
     generator = rng()
     samples = [decide(PRESETS["mixed"], rng=generator) for _ in range(400)]
