@@ -4,7 +4,7 @@
 
 Networks are built without storage and only counted. A multiplication with its addition is two
 FLOPs; a backward pass to a network's input and weights counts twice its forward pass, to its input
-alone once.
+alone once. The hours are an estimate from a GPU's published peak and an assumed share of it.
 """
 
 import torch
@@ -16,6 +16,13 @@ from hfdiff.nn.autoencoder import VQAutoencoder, VQAutoencoderConfig
 from hfdiff.nn.extractor import Extractor, ExtractorConfig
 from hfdiff.nn.swin_unet import SwinUNet, SwinUNetConfig
 from hfdiff.training.run import resolve
+
+GPUS = {  # dense peak, FLOP/s
+    "A100 80 GB, bfloat16": 312e12,
+    "A100 80 GB, TF32": 156e12,
+    "H100 SXM, bfloat16": 989e12,
+}
+UTILISATION = 0.3  # of the peak: assumed, not measured
 
 
 def main() -> None:
@@ -45,13 +52,22 @@ def main() -> None:
         "H of gt, of sr and back": 3 * features,
         "DINOv2 of gt, of sr and back": 3 * dino,
     }
+    if settings.chunk:
+        rows["decoder, H and DINOv2 computed again"] = decode + 2 * features + 2 * dino
+    if settings.recompute:
+        rows["student computed again"] = 3 * call
     total = sum(rows.values())
     print("| part | GFLOP a sample | share |\n| --- | --- | --- |")
     for name, flops in rows.items():
         print(f"| {name} | {flops / 1e9:.0f} | {flops / total:.0%} |")
     print(f"| all | {total / 1e9:.0f} | |")
+    run = settings.iterations * batch * total
     print(f"\none step of {batch}: {batch * total / 1e12:.0f} TFLOP; ", end="")
-    print(f"{settings.iterations} steps: {settings.iterations * batch * total / 1e18:.1f} EFLOP")
+    print(f"{settings.iterations} steps: {run / 1e18:.1f} EFLOP")
+    for name, peak in GPUS.items():
+        print(
+            f"{name}, at {UTILISATION:.0%} of its peak: {run / (UTILISATION * peak) / 3600:.0f} h"
+        )
 
 
 class _Calling(nn.Module):
