@@ -300,11 +300,24 @@ def batch_loader(
         sampler=range(start, stop),
         num_workers=workers,
         prefetch_factor=_AHEAD if workers else None,
-        collate_fn=cast(Any, _packed) if workers else None,
+        collate_fn=cast(Any, _sent) if workers else None,
         worker_init_fn=_prepare_worker if workers else None,
         generator=torch.Generator(),  # torch draws a seed that nothing here uses: not from all's
     )
     return _watched(loader, device or torch.device("cpu"))
+
+
+def _sent(batch: Batch) -> tuple[type[Batch], dict[str, Any]]:
+    """For the pipe between processes: torch would put tensors into shared memory, which in a
+    container is 64 MB, and 32 published crops are 27 of them.
+    """
+    values = vars(_packed(batch)).items()
+    return type(batch), {n: v.numpy() if isinstance(v, Tensor) else v for n, v in values}
+
+
+def _received(kind: type[Batch], values: dict[str, Any]) -> Batch:
+    tensors = {n: torch.from_numpy(v) for n, v in values.items() if isinstance(v, np.ndarray)}
+    return kind(**{**values, **tensors})
 
 
 def _packed(batch: Batch) -> Batch:
@@ -331,7 +344,8 @@ def _watched(loader: DataLoader[Batch], device: torch.device) -> Generator[Batch
     """A loader's batches on a device; what ended a worker, as one sentence."""
     batches = iter(loader)
     try:
-        for batch in batches:
+        for loaded in batches:
+            batch = _received(*loaded) if isinstance(loaded, tuple) else loaded
             yield _unpacked(batch.to(device))
     except HFDiffError as error:
         # One from a worker comes with that process's whole traceback as its message.

@@ -1,5 +1,7 @@
 import logging
 import pickle
+import resource
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -126,6 +128,23 @@ def test_workers_lose_nothing_that_8_bit_cannot_hold(pictures):
     (loaded,) = batch_loader(batches, 0, 1, 1)
 
     assert_same(loaded, batches[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="shared memory is a file on Linux only")
+@pytest.mark.timeout(60)  # without room in it, torch waits for ever
+def test_workers_need_no_shared_memory(pictures):
+    """In a container it is 64 MB; here it has room for no more than any file, a tenth of a batch."""
+    batches = BetweenLevels(pictures, SETTINGS, seed=0, batch=32)
+    size = batches[0].gt_pm1.nbytes
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 10, before[1]))
+    try:
+        loaded = list(batch_loader(batches, 0, 3, 2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    for number, batch in enumerate(loaded):
+        assert_same(batch, batches[number])
 
 
 def test_batches_can_be_sent_to_another_process(pictures):
