@@ -308,8 +308,9 @@ def batch_loader(
 
 
 def _sent(batch: Batch) -> tuple[type[Batch], dict[str, Any]]:
-    """For the pipe between processes: torch would put tensors into shared memory, which in a
-    container is 64 MB, and 32 published crops are 27 of them.
+    """For the pipe between processes.
+
+    Tensors would go through shared memory: in containers 64 MB, and 32 published crops are 27.
     """
     values = vars(_packed(batch)).items()
     return type(batch), {n: v.numpy() if isinstance(v, Tensor) else v for n, v in values}
