@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -246,6 +247,9 @@ def test_a_rehearsal_prints_what_the_run_will_take_and_leaves_no_model(ground, m
 
 # Two processes
 
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+LAUNCH += ["-m", "hfdiff"]
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
@@ -262,8 +266,7 @@ def test_two_processes_compute_what_one_computes(ground, stage, steps):
     alone, together = (ground.root / f"{name}-{stage}" for name in ("alone", "together"))
     assert run(command(ground, stage, alone.name, *changes)).returncode == 0
 
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = run([*launch, "-m", "hfdiff", *words(ground, stage, together.name, *changes)])
+    done = run([*LAUNCH, *words(ground, stage, together.name, *changes)])
 
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stdout.strip() == str(together / "model.safetensors")
@@ -277,3 +280,25 @@ def test_two_processes_compute_what_one_computes(ground, stage, steps):
     for key in b:
         if key.endswith("/exp_avg") or "latent_" in key:
             torch.testing.assert_close(a[key], b[key], atol=1e-6, rtol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the ranks in /proc")
+def test_a_rank_that_dies_ends_the_run_with_its_reason_and_it_can_go_on(ground):
+    out = ground.root / "dying"
+    changes = [f"iterations={FOREVER}", "checkpoint_every=5"]
+    process = started([*LAUNCH, *words(ground, "teacher", out.name, *changes)], out, steps=7)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    begin = time.monotonic()
+
+    os.kill(int(children[-1]), signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+
+    assert time.monotonic() - begin < 60
+    assert process.returncode == 1
+    assert "Signal 9 (SIGKILL)" in said
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    last = [f"iterations={steps_of(out) + 1}"]
+    resumed = run([*command(ground, "teacher", out.name, *changes, *last), "--resume"])
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resuming after step " in resumed.stderr

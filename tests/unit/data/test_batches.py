@@ -1,6 +1,8 @@
 import logging
+import os
 import pickle
 import resource
+import signal
 import sys
 from dataclasses import replace
 
@@ -232,6 +234,21 @@ def test_what_fails_in_a_worker_is_said_with_a_way_out(pictures):
         next(batch_loader(batches, 0, 2, 1))
 
     assert caught.value.hint == "data.workers=0 prepares batches in the training process itself"
+
+
+class Killed(PairBatches):
+    def __getitem__(self, number):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_that_is_killed_ends_the_run_and_does_not_hang_it(pictures):
+    batches = Killed(pictures, SETTINGS, seed=0, batch=4)
+
+    with pytest.raises(ResourceError, match="Killed") as caught:
+        next(batch_loader(batches, 0, 2, 1))
+
+    assert "data.workers=0" in caught.value.hint
 
 
 def test_patches_are_squares_of_the_picture_in_all_eight_poses():

@@ -13,6 +13,7 @@ from hfdiff.model.model_file import load_model
 from hfdiff.training.finite import NotFiniteError
 from hfdiff.training.log import read_log
 from hfdiff.training.loop import Trainer, make_accelerator
+from hfdiff.training.run import build
 from hfdiff.training.stages.teacher import TeacherStage
 from hfdiff.training.stopping import StoppedError
 from hfdiff.training.table import STAGES
@@ -424,6 +425,20 @@ def test_nan_in_a_gradient_stops_the_run_and_names_the_term(ground):
     )
     assert checkpoint(ground.root / "nan-gradient", 3).exists()
     assert all(torch.isfinite(p).all() for p in trainer.networks.parameters())
+
+
+def test_nan_from_the_teacher_stops_the_run_before_a_step_is_made_of_it(ground):
+    stage = build("distill", ground.settings("distill", "nan-teacher"), [])
+    with torch.no_grad():
+        stage.frozen()[0].leave.weight[0, 0, 0, 0] = float("nan")
+    trainer = Trainer(stage, make_accelerator(*CPU))
+    batches = PairBatches(stage.settings.data.pictures(), stage.settings.data, seed=0, batch=4)
+
+    with pytest.raises(NotFiniteError, match=r"term distill is nan in step 0") as caught:
+        trainer.run(batches)
+
+    assert str(caught.value).endswith(", ".join(batches[0].names))
+    assert all(bool(torch.isfinite(p).all()) for p in trainer.networks.parameters())
 
 
 def test_weights_that_are_not_finite_are_never_saved(ground):
