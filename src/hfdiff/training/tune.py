@@ -16,6 +16,7 @@ from hfdiff.core.errors import SettingsError
 from hfdiff.core.files import replacing
 from hfdiff.data.tiles import Tiles, cut_tiles
 from hfdiff.data.validation import validation_pairs
+from hfdiff.metrics.bootstrap import paired_bootstrap
 from hfdiff.model.find import find_model
 from hfdiff.model.model_file import describe, load_model, save_model
 from hfdiff.model.sr_model import SRModel
@@ -23,7 +24,7 @@ from hfdiff.nn.identity import IdentityConfig
 from hfdiff.nn.lite import LiteCodecConfig
 from hfdiff.training.run import resolve, train
 from hfdiff.training.settings import RunSettings
-from hfdiff.training.validation import load_metrics, upscaler_way, validate_pairs
+from hfdiff.training.validation import METRIC_NAMES, load_metrics, score_pairs, upscaler_way
 
 _log = logging.getLogger(__name__)
 MODEL = "model.safetensors"
@@ -193,9 +194,20 @@ def _finish(wanted: Tuning, student: Path, tiles: Tiles) -> Path:
         pairs = validation_pairs(tiles.held_out, settings)
         boxed, about = load_model(find_model())
         ways = {"in_the_box": upscaler_way(boxed, about), "tuned": upscaler_way(model, written)}
-        for name, value in validate_pairs(pairs, ways, wanted.out / "held_out").items():
-            _log.info("held out, %d pictures: %s %.4f", len(pairs), name, value)
+        _compare(score_pairs(pairs, ways, wanted.out / "held_out"), len(pairs))
     return path
+
+
+def _compare(scores: Mapping[str, Sequence[float]], pictures: int) -> None:
+    """Say how the two models did on pictures that neither learned from, and how sure that is."""
+    for name, values in scores.items():
+        _log.info("held out, %d pictures: %s %.4f", pictures, name, sum(values) / pictures)
+    for metric in METRIC_NAMES:
+        apart = paired_bootstrap(scores[f"tuned/{metric}"], scores[f"in_the_box/{metric}"], seed=0)
+        _log.info(
+            "tuned - in_the_box: %s %+.4f (95 %%: %+.4f .. %+.4f)",
+            *(metric, apart.mean, apart.low, apart.high),
+        )
 
 
 def _checked_start(start: str) -> str:

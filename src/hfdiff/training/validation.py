@@ -32,7 +32,15 @@ _SHOWN = 6
 def validate_pairs(
     pairs: list[Pair], ways: Mapping[str, Enlarge], folder: Path
 ) -> dict[str, float]:
-    """Means of the metrics for every way to make an sr of (lq, gt); a sheet of the first pictures.
+    """Means of `score_pairs`: ``way/metric`` and the value."""
+    scores = score_pairs(pairs, ways, folder)
+    return {name: float(np.mean(values)) for name, values in scores.items()}
+
+
+def score_pairs(
+    pairs: list[Pair], ways: Mapping[str, Enlarge], folder: Path
+) -> dict[str, list[float]]:
+    """``way/metric`` of every picture and way to make an sr of (lq, gt); a sheet of the first ones.
 
     Args:
         pairs: (name, lq, gt) as ``[h, w, 3]`` uint8.
@@ -56,7 +64,7 @@ def validate_pairs(
         width = max(row.shape[1] for row in rows)
         padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
         write_picture(Picture(samples=np.concatenate(padded)), folder / "sheet.png", "PNG")
-    return {name: float(np.mean(scores)) for name, scores in values.items()}
+    return values
 
 
 @lru_cache(maxsize=1)
