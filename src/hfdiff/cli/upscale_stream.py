@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from hfdiff.core.errors import CheckpointError, ImageError, MissingExtraError, S
 if TYPE_CHECKING:
     from hfdiff.imaging.files import Header
     from hfdiff.upscaling.options import Naming, UpscaleOptions, Writing
+    from hfdiff.upscaling.work import Account
 
 
 def upscale_stream(
@@ -24,21 +25,26 @@ def upscale_stream(
     """One picture where - stands for standard input, or for standard output, or both."""
     import io
 
-    from hfdiff.imaging.files import encode_picture, read_header, read_picture, write_picture
-    from hfdiff.upscaling.outputs import finished
+    from hfdiff.imaging.files import read_header, read_picture
+    from hfdiff.upscaling.outputs import write_enlarged, write_output
     from hfdiff.upscaling.upscaler import Upscaler
 
     load["model"] = found_model(load["model"])
     content = io.BytesIO(sys.stdin.buffer.read()) if source == "-" else Path(source)
     target, wanted, notes = _stream_target(read_header(content), naming)
     upscaler = Upscaler.from_pretrained(**load)
-    enlarged = upscaler.enlarge(read_picture(content), options)
-    better, more = finished(enlarged, upscaler.description, upscaler.dtype_name, writing)
+    picture = read_picture(content)
+
+    def write(stream: IO[bytes]) -> "Account":
+        return write_enlarged(upscaler, picture, stream, wanted, options, writing)
+
     if target is None:
-        sys.stdout.buffer.write(encode_picture(better, wanted, quality=writing.quality))
+        gathered = io.BytesIO()
+        account = write(gathered)
+        sys.stdout.buffer.write(gathered.getbuffer())
     else:
-        write_picture(better, target, wanted, quality=writing.quality)
-    for note in (*notes, *better.notes, *enlarged.notes, *more):
+        account = write_output(target, write)
+    for note in (*notes, *account.notes):
         typer.echo(shown(f"note: {note}"), err=True)
 
 

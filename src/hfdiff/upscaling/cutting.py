@@ -1,7 +1,9 @@
 """How a picture is cut into tiles: a function of its size, the model and the options alone."""
 
 import math
+from dataclasses import replace
 
+from hfdiff.core.errors import SettingsError
 from hfdiff.imaging.resize import Axis
 from hfdiff.model.config import ModelConfig
 from hfdiff.upscaling.options import UpscaleOptions, check_growth, target_size
@@ -46,6 +48,23 @@ def plan_tiles(
         for length, target in zip(size, wanted, strict=True)
     )
     return TilePlan(rows=rows, columns=columns)
+
+
+def smaller_work(
+    plan: TilePlan, options: UpscaleOptions, config: ModelConfig, *, has_alpha: bool
+) -> tuple[UpscaleOptions, str] | None:
+    """Options that need less memory than a plan, and a note on them; None where there are none."""
+    if options.batch > 1:
+        note = f"out of memory with {options.batch} tiles at once: one at a time"
+        return replace(options, batch=1), note
+    half = replace(options, tile=max(1, plan.side // 2))
+    size = (plan.columns.length, plan.rows.length)
+    try:
+        smaller = plan_tiles(size, half, config, has_alpha=has_alpha).side
+    except SettingsError:  # too small for the overlap
+        return None
+    note = f"out of memory with tiles of {plan.side} pixels: {smaller} instead"
+    return (half, note) if smaller < plan.side else None
 
 
 def fixes_colours(options: UpscaleOptions, config: ModelConfig) -> bool:

@@ -1,35 +1,92 @@
 """From an enlarged picture to its file: metadata, provenance, writing whole or not at all."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from hfdiff.core.errors import ImageError
 from hfdiff.core.files import replacing
-from hfdiff.imaging.files import save_picture
+from hfdiff.imaging.encode import PictureWriter
+from hfdiff.imaging.files import picture_writer, save_picture
 from hfdiff.imaging.picture import Metadata, Picture
 from hfdiff.model.model_file import Description
 from hfdiff.upscaling.names import Job
 from hfdiff.upscaling.options import UpscaleOptions, Writing
 from hfdiff.upscaling.provenance import with_provenance
-from hfdiff.upscaling.work import Enlarged
+from hfdiff.upscaling.work import Account, Progress, RowSink, Work
+
+if TYPE_CHECKING:  # which writes files too
+    from hfdiff.upscaling.upscaler import Upscaler
+
+_T = TypeVar("_T")
 
 
-def finished(
-    enlarged: Enlarged, description: Description, dtype: str, writing: Writing
+def write_enlarged(
+    upscaler: "Upscaler",
+    picture: Picture,
+    stream: IO[bytes],
+    format: str,  # noqa: A002
+    options: UpscaleOptions,
+    writing: Writing,
+    on_progress: Progress | None = None,
+) -> Account:
+    """Enlarge a picture into an open file: rows go there as soon as they are finished.
+
+    Args:
+        upscaler: The model at work.
+        picture: The low-quality picture.
+        stream: Where to; it must be able to seek and be empty.
+        format: A key of FORMATS that can hold the picture.
+        options: Size, seed, steps, tiling.
+        writing: How the file is encoded, and what it says of itself.
+        on_progress: Called with (tiles done, tiles in all).
+
+    Returns:
+        How it came about, with all notes there are on it.
+
+    Raises:
+        ImageError: when the format cannot hold the picture.
+        OSError: when the file cannot be written.
+        ResourceError: as `Upscaler.enlarge`.
+        SettingsError: the same.
+    """
+    writers: list[PictureWriter] = []
+    more: tuple[str, ...] = ()
+
+    def begun(work: Work) -> RowSink:
+        """A file begun anew: memory may have run out on the first one."""
+        nonlocal more
+        stream.seek(0)
+        stream.truncate()
+        facts = _facts(work, upscaler.description, upscaler.dtype_name)
+        described, more = _described(picture, writing, facts)
+        writers[:] = [picture_writer(stream, format, work.target_size, described, writing.quality)]
+        return RowSink(work, writers[0].write)
+
+    account = upscaler.enlarge_into(picture, options, begun, on_progress=on_progress)
+    if writers:
+        writers[0].close()
+    else:  # large enough as it was
+        described, more = _described(picture, writing, None)
+        save_picture(described, stream, format, quality=writing.quality)
+    return replace(account, notes=(*picture.notes, *account.notes, *more))
+
+
+def _described(
+    picture: Picture, writing: Writing, facts: Mapping[str, object] | None
 ) -> tuple[Picture, tuple[str, ...]]:
-    """The picture as it goes into its file, and notes on what it could not be told."""
-    picture = enlarged.picture
+    """A picture with what its output's file will say, and notes on what that could not be told."""
+    metadata = picture.metadata
     if writing.strip_metadata:
-        return replace(picture, metadata=Metadata(icc=picture.metadata.icc)), ()
-    if not writing.provenance or not enlarged.tiles:
+        return replace(picture, metadata=Metadata(icc=metadata.icc)), ()
+    if not writing.provenance or facts is None:
         return picture, ()
-    xmp = with_provenance(picture.metadata.xmp, _facts(enlarged, description, dtype))
+    xmp = with_provenance(metadata.xmp, facts)
     if xmp is None:
         return picture, ("its XMP takes no provenance and was left as it is",)
-    return replace(picture, metadata=replace(picture.metadata, xmp=xmp)), ()
+    return replace(picture, metadata=replace(metadata, xmp=xmp)), ()
 
 
 def made_by(
@@ -47,19 +104,27 @@ def _nothing(scratch: Path) -> None:
 
 
 def write_output(
-    picture: Picture, job: Job, writing: Writing, *, before: Callable[[Path], None] = _nothing
-) -> None:
-    """Write a job's output; ``before`` is called with the finished file before it takes its name.
+    target: Path,
+    write: Callable[[IO[bytes]], Account],
+    *,
+    before: Callable[[Path], None] = _nothing,
+) -> Account:
+    """Write an output whole or not at all.
+
+    Args:
+        target: What it will be called.
+        write: Fills the open file.
+        before: Called with the finished file before it takes its name.
 
     Raises:
-        ImageError: when the format cannot hold the picture or the file cannot be written.
+        ImageError: when the file cannot be written.
     """
 
-    def write(scratch: Path) -> None:
+    def fill(scratch: Path) -> Account:
         with scratch.open("wb") as stream:
-            save_picture(picture, stream, job.format, quality=writing.quality)
+            return write(stream)
 
-    _replace(job.target, write, before)
+    return _replace(target, fill, before)
 
 
 def copy_output(job: Job, *, before: Callable[[Path], None]) -> None:
@@ -71,25 +136,27 @@ def copy_output(job: Job, *, before: Callable[[Path], None]) -> None:
     _replace(job.target, lambda scratch: shutil.copyfile(job.source, scratch), before)
 
 
-def _replace(target: Path, write: Callable[[Path], object], before: Callable[[Path], None]) -> None:
+def _replace(target: Path, write: Callable[[Path], _T], before: Callable[[Path], None]) -> _T:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as scratch:
-            write(scratch)
+            result = write(scratch)
             before(scratch)
     except OSError as error:
         raise ImageError(f"cannot write {target}: {error.strerror or error}") from error
+    else:
+        return result
 
 
-def _facts(enlarged: Enlarged, description: Description, dtype: str) -> dict[str, object]:
-    options, config = enlarged.options, description.config
+def _facts(work: Work, description: Description, dtype: str) -> dict[str, object]:
+    options, config = work.options, description.config
     stated: dict[str, object] = {
-        "size": f"{enlarged.picture.width}x{enlarged.picture.height}",
+        "size": "{}x{}".format(*work.target_size),
         "steps": options.steps,
         "dtype": dtype,
         "tile": 0,
     }
-    if enlarged.tiles > 1:  # what is one tile is the whole picture, however it was asked for
+    if len(work.plan) > 1:  # what is one tile is the whole picture, however it was asked for
         stated["tile"] = config.tile if options.tile is None else options.tile
         stated["overlap"] = config.overlap if options.overlap is None else options.overlap
     return {

@@ -13,7 +13,7 @@ from hfdiff.model.model_file import Description
 from hfdiff.upscaling.ledger import LEDGER_NAME, Ledger, Verdict
 from hfdiff.upscaling.names import Job
 from hfdiff.upscaling.options import UpscaleOptions, Writing
-from hfdiff.upscaling.outputs import copy_output, finished, made_by, write_output
+from hfdiff.upscaling.outputs import copy_output, made_by, write_enlarged, write_output
 from hfdiff.upscaling.plan import Plan
 from hfdiff.upscaling.reasons import reason_of
 from hfdiff.upscaling.upscaler import Upscaler
@@ -216,22 +216,24 @@ class _Run:
         if job.is_kept and job.format == job.source_format and not self._writing.strip_metadata:
             copy_output(job, before=before)  # not without having read it: it might be broken
             return {"notes": (*job.notes, "large enough already: copied")}
-        enlarged = self._upscaler.enlarge(source, self._options, on_progress=report)
-        release_memory(self._upscaler.device)  # what tiles took, encoding may take
-        description, dtype = self._upscaler.description, self._upscaler.dtype_name
-        picture, notes = finished(enlarged, description, dtype, self._writing)
-        write_output(picture, job, self._writing, before=before)
+        account = write_output(
+            job.target,
+            lambda stream: write_enlarged(
+                self._upscaler, source, stream, job.format, self._options, self._writing, report
+            ),
+            before=before,
+        )
         return {
-            "width": enlarged.size[0],
-            "height": enlarged.size[1],
-            "output_width": picture.width,
-            "output_height": picture.height,
-            "tiles": enlarged.tiles,
-            "tile": enlarged.tile,
-            "dtype": dtype,
+            "width": account.size[0],
+            "height": account.size[1],
+            "output_width": account.target_size[0],
+            "output_height": account.target_size[1],
+            "tiles": account.tiles,
+            "tile": account.tile,
+            "dtype": self._upscaler.dtype_name,
             "device": str(self._upscaler.device),
-            "retries": enlarged.retries,
-            "notes": (*job.notes, *picture.notes, *enlarged.notes, *notes),
+            "retries": account.retries,
+            "notes": (*job.notes, *account.notes),
         }
 
 

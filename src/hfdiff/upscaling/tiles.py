@@ -186,6 +186,16 @@ class TilePlan:
                     columns=range(left, left + self.columns.tile),
                 )
 
+    @property
+    def side(self) -> int:
+        """The longer side of the tiles in lq pixels."""
+        return max(self.rows.tile, self.columns.tile)
+
+    def batches(self, size: int) -> Iterator[list[Tile]]:
+        """The tiles in their order, so many at a time."""
+        tiles = list(self)
+        return (tiles[start : start + size] for start in range(0, len(tiles), size))
+
     def kept(self, tile: Tile) -> tuple[tuple[int, int], tuple[int, int]]:
         """Output rows and columns that a tile contributes to, half open."""
         return self.rows.intervals[tile.row], self.columns.intervals[tile.column]

@@ -1,7 +1,7 @@
 """Upscaler: a picture in, a better one out. The main path, hop by hop (style 3.3)."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -10,13 +10,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from hfdiff.core.devices import (
-    is_out_of_memory,
-    release_memory,
-    resolve_device,
-    resolve_dtype,
-)
-from hfdiff.core.errors import CheckpointError, ImageError, ResourceError, SettingsError
+from hfdiff.core.devices import is_out_of_memory, release_memory, resolve_device, resolve_dtype
+from hfdiff.core.errors import CheckpointError, ImageError, ResourceError
 from hfdiff.diffusion.noise import Window, positional_noise
 from hfdiff.imaging.files import read_picture
 from hfdiff.imaging.picture import Picture
@@ -24,20 +19,23 @@ from hfdiff.imaging.pixels import clamped_01_from_pm1, pm1_from_01, samples_to_0
 from hfdiff.model.find import find_model
 from hfdiff.model.model_file import Description, load_model, save_model
 from hfdiff.model.sr_model import SRModel
-from hfdiff.upscaling.cutting import fixes_colours, plan_tiles
+from hfdiff.upscaling.cutting import fixes_colours, plan_tiles, smaller_work
 from hfdiff.upscaling.fidelity import keep_colours, keep_fidelity
 from hfdiff.upscaling.health import fault_of
 from hfdiff.upscaling.kinds import ImageLike, like, pictures_of
-from hfdiff.upscaling.options import (
-    Naming,
-    UpscaleOptions,
-    Writing,
-    is_kept,
-)
-from hfdiff.upscaling.outputs import finished, write_output
+from hfdiff.upscaling.options import Naming, UpscaleOptions, Writing, is_kept
+from hfdiff.upscaling.outputs import write_enlarged, write_output
 from hfdiff.upscaling.plan import plan_work
-from hfdiff.upscaling.tiles import Tile, TileMerger, TilePlan
-from hfdiff.upscaling.work import Enlarged, Progress, SampleSink, Work, colour_of, finish
+from hfdiff.upscaling.tiles import Sink, Tile, TileMerger, TilePlan
+from hfdiff.upscaling.work import (
+    Account,
+    Enlarged,
+    Progress,
+    SampleSink,
+    Work,
+    colour_of,
+    finish,
+)
 
 
 class Upscaler:
@@ -220,10 +218,12 @@ class Upscaler:
         if plan.refusals:
             raise ImageError(f"{source}: {plan.refusals[0].reason}")
         job = plan.jobs[0]
-        enlarged = self.enlarge(read_picture(job.source), options)
+        picture = read_picture(job.source)
         writing = Writing(quality=quality, strip_metadata=strip_metadata, provenance=provenance)
-        better, _ = finished(enlarged, self.description, self.dtype_name, writing)
-        write_output(better, job, writing)
+        write_output(
+            job.target,
+            lambda stream: write_enlarged(self, picture, stream, job.format, options, writing),
+        )
         return job.target
 
     def upscale(
@@ -248,8 +248,34 @@ class Upscaler:
     ) -> Enlarged:
         """As `upscale`, with an account of it.
 
+        Raises:
+            ResourceError, SettingsError: as `enlarge_into`.
+        """
+        made: list[SampleSink] = []
+
+        def begun(work: Work) -> SampleSink:
+            made[:] = [SampleSink(work)]
+            return made[0]
+
+        account = self.enlarge_into(picture, options, begun, on_progress=on_progress)
+        if made:
+            picture = replace(picture, samples=made[0].samples)
+        return Enlarged(picture=picture, **vars(account))
+
+    def enlarge_into(
+        self,
+        picture: Picture,
+        options: UpscaleOptions,
+        begun: Callable[[Work], Sink],
+        *,
+        on_progress: Progress | None = None,
+    ) -> Account:
+        """Enlarge a picture into a sink, which gets finished blocks in the order of the plan.
+
         When memory runs out it begins again with smaller tiles, by no other rule than that, so a
-        result is always the one of a tile that can be asked for.
+        result is always the one of a tile that can be asked for. ``begun`` makes the sink of an
+        attempt, and what an earlier one got is void; it is not called for a picture that is large
+        enough as it is.
 
         Raises:
             ResourceError: when memory does not suffice for the smallest tile, or the network's
@@ -260,59 +286,48 @@ class Upscaler:
         size = (picture.width, picture.height)
         if is_kept(*size, options, self.model.scale):
             note = "large enough already: not enlarged"
-            return Enlarged(picture=picture, options=options, size=size, tiles=0, notes=(note,))
+            return Account(options=options, size=size, target_size=size, tiles=0, notes=(note,))
         notes: list[str] = []
         while True:
             work = Work(picture=picture, plan=self.plan(picture, options), options=options)
             try:
-                return self._attempt(work, notes, on_progress)
+                return self._attempt(work, begun(work), notes, on_progress)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                smaller = self._smaller(work)
+                smaller = smaller_work(
+                    work.plan, options, self.model.config, has_alpha=picture.has_alpha
+                )
                 if smaller is None:
-                    tile = _side(work.plan)
                     raise ResourceError(
-                        f"not enough memory, even for tiles of {tile} pixels one at a time"
+                        f"not enough memory, even for tiles of {work.plan.side} pixels "
+                        "one at a time"
                     ) from error
             # Outside of the handler: the error held everything that was in memory.
             options, note = smaller
             notes.append(note)
             release_memory(self.device)
 
-    def _attempt(self, work: Work, notes: list[str], on_progress: Progress | None) -> Enlarged:
-        sink = SampleSink(work)
+    def _attempt(
+        self, work: Work, sink: Sink, notes: list[str], on_progress: Progress | None
+    ) -> Account:
         merger = TileMerger(work.plan, sink)
         done = 0
-        for tiles in _batches(work.plan, work.options.batch):
+        for tiles in work.plan.batches(work.options.batch):
             for tile, block_01 in zip(tiles, self.enlarge_tiles(work, tiles), strict=True):
                 merger.add(tile, block_01)
             done += len(tiles)
             if on_progress is not None:
                 on_progress(done, len(work.plan))
-        return Enlarged(
-            picture=replace(work.picture, samples=sink.samples),
+        return Account(
             options=work.options,
             size=(work.picture.width, work.picture.height),
+            target_size=work.target_size,
             tiles=len(work.plan),
-            tile=_side(work.plan),
+            tile=work.plan.side,
             retries=len(notes) + len(work.redone),
             notes=(*notes, *work.redone),
         )
-
-    def _smaller(self, work: Work) -> tuple[UpscaleOptions, str] | None:
-        """Options that need less memory, and a note on them; None where there are none."""
-        batch, tile = work.options.batch, _side(work.plan)
-        if batch > 1:
-            note = f"out of memory with {batch} tiles at once: one at a time"
-            return replace(work.options, batch=1), note
-        half = replace(work.options, tile=max(1, tile // 2))
-        try:
-            smaller = _side(self.plan(work.picture, half))
-        except SettingsError:  # too small for the overlap
-            return None
-        note = f"out of memory with tiles of {tile} pixels: {smaller} instead"
-        return (half, note) if smaller < tile else None
 
     def plan(self, picture: Picture, options: UpscaleOptions) -> TilePlan:
         """How a picture is cut: a function of its size, the model and the options, nothing else."""
@@ -378,13 +393,3 @@ class Upscaler:
             width=len(tile.columns),
         )
         return positional_noise(seed, window, self.model.latent_channels, draw=draw)
-
-
-def _batches(plan: TilePlan, size: int) -> Iterable[list[Tile]]:
-    tiles = list(plan)
-    return (tiles[start : start + size] for start in range(0, len(tiles), size))
-
-
-def _side(plan: TilePlan) -> int:
-    """The longer side of a plan's tiles in lq pixels."""
-    return max(plan.rows.tile, plan.columns.tile)

@@ -28,16 +28,21 @@ class Work:
     options: UpscaleOptions
     redone: list[str] = field(default_factory=list)
 
+    @property
+    def target_size(self) -> tuple[int, int]:
+        """(width, height) of the output."""
+        return self.plan.columns.target, self.plan.rows.target
+
 
 @dataclass(frozen=True, kw_only=True)
-class Enlarged:
-    """An enlarged picture and how it came about.
+class Account:
+    """How an enlargement came about.
 
     Attributes:
-        picture: The result, with the metadata and notes of its source.
         options: What was asked, with the tile that was used in the end; that tile, asked for,
             gives the same bytes.
         size: (width, height) of the source.
+        target_size: The same of the result.
         tiles: How many tiles were computed; 0 where it was large enough as it was.
         tile: Their longer side in lq pixels.
         retries: How often something was computed again: whole pictures by smaller tiles when
@@ -45,13 +50,20 @@ class Enlarged:
         notes: What of that there is to say.
     """
 
-    picture: Picture
     options: UpscaleOptions
     size: tuple[int, int]
+    target_size: tuple[int, int]
     tiles: int
     tile: int = 0
     retries: int = 0
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enlarged(Account):
+    """An enlarged picture in memory, with the metadata and notes of its source."""
+
+    picture: Picture
 
 
 class SampleSink:
@@ -67,6 +79,31 @@ class SampleSink:
         height, width = block_01.shape[1:]
         place = self.samples[top : top + height, left : left + width]
         place[...] = samples_from_01(block_01, self.samples.dtype)
+
+
+class RowSink:
+    """The output as rows: blocks side by side are passed on once they span the picture.
+
+    Args:
+        work: Whose output it is; blocks come in the order of its plan.
+        take: Called with the next rows, ``[h, W, C]`` of the picture's own type.
+    """
+
+    def __init__(self, work: Work, take: Callable[[Samples], None]) -> None:
+        self._work = work
+        self._take = take
+        self._rows: Samples = work.picture.samples[:0]
+
+    def write(self, top: int, left: int, block_01: Tensor) -> None:  # noqa: ARG002
+        """Round a block ``[C, h, w]`` into its rows, which begin where the last ones ended."""
+        height, width = block_01.shape[1:]
+        whole, source = self._work.plan.columns.target, self._work.picture.samples
+        if left == 0:
+            self._rows = np.empty((height, whole, source.shape[2]), dtype=source.dtype)
+        self._rows[:, left : left + width] = samples_from_01(block_01, source.dtype)
+        if left + width == whole:
+            self._take(self._rows)
+            self._rows = source[:0]
 
 
 def colour_of(window_01: Tensor) -> Tensor:

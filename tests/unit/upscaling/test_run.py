@@ -120,7 +120,7 @@ def test_a_picture_that_broke_since_the_plan_fails_alone(folder, identity):
     ("error", "reason"),
     [
         (RuntimeError("tile 3\nof 6"), "RuntimeError: tile 3 of 6"),
-        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError(28, "no space left"), "cannot write out/b.png: no space left"),
         (ResourceError("no answer", hint="ask again"), "no answer (ask again)"),
     ],
 )
