@@ -10,6 +10,7 @@ from hfdiff.core.checks import expect_pair_pm1
 from hfdiff.nn.extractor import Extractor
 
 Normalize = Literal["none", "channel_std"]
+Poses = Literal[1, 2]
 
 
 def hf(
@@ -18,6 +19,7 @@ def hf(
     gt_pm1: Tensor,
     *,
     normalize: Normalize = "none",
+    poses: Poses = 1,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Mean of (H(gt) - H(sr))^2 over all channels, positions and pictures.
@@ -31,6 +33,8 @@ def hf(
         gt_pm1: The same shape, in [-1, 1].
         normalize: ``channel_std`` divides every channel by its measured spread, so that the
             loss does not depend on the scale that H happens to have; ``none`` is Eq. 6.
+        poses: 2 shows H every picture upright and transposed: one that learnt to tell degradations
+            often answers to lines of one direction only. 1 is Eq. 6.
         dtype: What H's convolutions compute in; its state and the mean stay float32.
 
     Returns:
@@ -40,6 +44,10 @@ def hf(
         ImageError: for anything that is not a pair of pictures, such as latents.
     """
     expect_pair_pm1(sr_pm1, gt_pm1)
+    if poses == 2:
+        both = [(sr_pm1, gt_pm1), (sr_pm1.mT, gt_pm1.mT)]
+        each = [hf(extractor, *pair, normalize=normalize, dtype=dtype) for pair in both]
+        return torch.stack(each).mean()
     device, reduced = sr_pm1.device.type, dtype != torch.float32
     with torch.autocast(device, dtype=dtype, enabled=reduced):
         with torch.no_grad():

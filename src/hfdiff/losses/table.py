@@ -119,11 +119,16 @@ def _vgg_term(frozen: FrozenNets) -> Loss:
 
 
 def _hf_term(frozen: FrozenNets) -> Loss:
-    network, normalize = frozen.extractor, frozen.features.hf_normalize
+    network, features = frozen.extractor, frozen.features
     # States cannot be rebuilt through maps in half precision: they would round differently.
-    rebuilds = frozen.features.hf_backward == "reconstruct"
-    dtype = torch.float32 if rebuilds else frozen.dtype
-    term = partial(high_frequency.hf, network, normalize=normalize, dtype=dtype)
+    rebuilds = features.hf_backward == "reconstruct"
+    term = partial(
+        high_frequency.hf,
+        network,
+        normalize=features.hf_normalize,
+        poses=features.hf_poses,
+        dtype=torch.float32 if rebuilds else frozen.dtype,
+    )
     return lambda inputs: inputs.mean_over_pictures(term)
 
 

@@ -95,6 +95,7 @@ SOURCES: Mapping[str, Mapping[str, str]] = {
         "terms.js_dino": "Eqs. 4 and 9: eta_2",
         "branch": "Eq. 6 and Figure 2; Algorithm 1 has consistency",
         "features.hf_normalize": "Eq. 6",
+        "features.hf_poses": "Eq. 6",
         "features.dino_input": _OPEN,
         "features.js": f"P_SR and P_GT: {_OPEN}",
     },

@@ -47,6 +47,16 @@ def test_the_spread_of_channels_can_be_divided_out(extractor):
     assert hf(extractor, a, b, normalize="channel_std") != hf(extractor, a, b)
 
 
+def test_in_two_poses_lines_cost_the_same_whichever_way_they_run(extractor):
+    a, b = picture("a", (2, 3, 12, 12)), picture("b", (2, 3, 12, 12))
+
+    once, turned = hf(extractor, a, b), hf(extractor, a.mT, b.mT)
+
+    assert once != turned
+    torch.testing.assert_close(hf(extractor, a, b, poses=2), (once + turned) / 2)
+    torch.testing.assert_close(hf(extractor, a.mT, b.mT, poses=2), hf(extractor, a, b, poses=2))
+
+
 def test_the_loss_is_a_positive_float32_scalar_whatever_autocast_says(extractor):
     a, b = pictures("a"), pictures("b")
 

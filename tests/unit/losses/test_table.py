@@ -12,6 +12,7 @@ from hfdiff.core.errors import CheckpointError, SettingsError
 from hfdiff.losses import perceptual
 from hfdiff.losses.feature_settings import FeatureSettings
 from hfdiff.losses.jensen_shannon import JensenShannonConfig
+from hfdiff.losses.high_frequency import hf
 from hfdiff.losses.table import LOSSES, FrozenNets
 from hfdiff.nn.extractor import Extractor, ExtractorConfig
 from hfdiff.nn.features import VGG16, Lpips, Trunk
@@ -162,6 +163,17 @@ def test_an_extractor_that_rebuilds_its_states_stays_in_float32_in_a_run_of_bflo
 
     assert reduced("reconstruct") == exact
     assert reduced("ordinary") != exact
+
+
+def test_the_extractor_sees_pictures_in_as_many_poses_as_asked_for(frozen):
+    features = FeatureSettings(extractor="small", hf_poses=2)
+    nets = FrozenNets(torch.device("cpu"), features=features, read_extractor=small_extractor)
+    inputs = Toy().inputs()
+
+    expected = hf(nets.extractor, inputs.sr_pm1, inputs.gt_pm1, poses=2)
+
+    assert LOSSES["hf"](nets)(inputs) == expected
+    assert LOSSES["hf"](frozen)(inputs) != expected
 
 
 def test_a_term_without_its_network_is_refused_before_anything_is_computed():
