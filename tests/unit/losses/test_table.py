@@ -11,8 +11,8 @@ from hfdiff.core import fetch
 from hfdiff.core.errors import CheckpointError, SettingsError
 from hfdiff.losses import perceptual
 from hfdiff.losses.feature_settings import FeatureSettings
-from hfdiff.losses.jensen_shannon import JensenShannonConfig
 from hfdiff.losses.high_frequency import hf
+from hfdiff.losses.jensen_shannon import JensenShannonConfig
 from hfdiff.losses.table import LOSSES, FrozenNets
 from hfdiff.nn.extractor import Extractor, ExtractorConfig
 from hfdiff.nn.features import VGG16, Lpips, Trunk
