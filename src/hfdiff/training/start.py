@@ -19,7 +19,7 @@ import yaml
 from torch import nn
 
 from hfdiff.core.errors import ResourceError
-from hfdiff.core.files import replacing
+from hfdiff.core.files import replacing, sha256_of
 from hfdiff.core.settings import plain, to_yaml
 from hfdiff.data.pictures import PictureSet
 from hfdiff.training.settings import RunSettings
@@ -27,6 +27,8 @@ from hfdiff.training.stage import Stage
 
 ENVIRONMENT = "environment.json"
 _PACKAGES = ("hfdiff", "torch", "numpy", "accelerate", "safetensors", "pillow")
+# Settings that name a model file which a resumed run reads again.
+_MODEL_FILES = {"start", "teacher", "features.extractor", "features.dino"}
 _log = logging.getLogger(__name__)
 
 
@@ -77,8 +79,17 @@ def say_pictures(pictures: PictureSet, settings: RunSettings) -> None:
 def write_environment(
     folder: Path, step: int, settings: RunSettings, device: torch.device, processes: int
 ) -> None:
-    """Add this start to the run's environment.json: versions, machine, threads, source."""
+    """Add this start to the run's environment.json: versions, machine, threads, source.
+
+    Model files whose content is another than when the run began are said: it will not go on as it
+    would have.
+    """
     path = folder / ENVIRONMENT
+    earlier = _earlier(path) if step else []
+    files = _hashes(settings)
+    for key, before in (earlier[0].get("files", {}) if earlier else {}).items():
+        if files.get(key) not in (before, None):
+            _log.warning("the file of %s has changed since the run began", key)
     this = {
         "step": step,
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -92,8 +103,9 @@ def write_environment(
         "threads": torch.get_num_threads(),
         "precision": settings.precision,
         "git": _commit(),
+        "files": files,
     }
-    starts = [*_earlier(path), this] if step else [this]
+    starts = [*earlier, this]
     with replacing(path) as scratch:
         scratch.write_text(json.dumps({"starts": starts}, indent=2) + "\n", encoding="utf-8")
 
@@ -116,6 +128,12 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _hashes(settings: RunSettings) -> dict[str, str]:
+    """SHA-256 of the model files that the settings name, by key."""
+    named = ((key, value) for key, value in _flat(plain(settings)) if key in _MODEL_FILES)
+    return {key: sha256_of(Path(file)) for key, file in named if file and Path(file).is_file()}
 
 
 def _earlier(path: Path) -> list[Any]:

@@ -64,6 +64,21 @@ def test_the_environment_of_every_start_is_written_down(tmp_path):
     assert {"python", "platform", "machine", "cores", "time", "git"} <= first.keys()
 
 
+def test_a_start_file_that_has_changed_since_the_run_began_is_said(tmp_path, caplog):
+    """The checkpoint holds the student; teacher and codec are read from the file again."""
+    file = tmp_path / "teacher.safetensors"
+    file.write_bytes(b"one")
+    settings = RunSettings(start=str(file))
+    start.write_environment(tmp_path, 0, settings, CPU, 1)
+    start.write_environment(tmp_path, 20, settings, CPU, 1)
+    assert caplog.messages == []
+
+    file.write_bytes(b"another")
+    start.write_environment(tmp_path, 40, settings, CPU, 1)
+
+    assert caplog.messages == ["the file of start has changed since the run began"]
+
+
 def test_a_fresh_start_forgets_the_environments_of_another_run(tmp_path):
     for _ in range(2):
         start.write_environment(tmp_path, 0, RunSettings(), CPU, 1)
