@@ -169,7 +169,7 @@ def test_the_mild_preset_blurs_shrinks_once_and_stays_gentle():
         assert all(step.quality >= 75 for step in steps if isinstance(step, Jpeg))
 
 
-def test_the_camera_preset_is_the_mild_one_with_a_wider_blur():
+def test_the_camera_preset_is_the_mild_one_with_a_wider_blur_and_ringing():
     generator = rng()
 
     for _ in range(50):
