@@ -84,6 +84,7 @@ def test_our_pieces_put_together_the_published_way_give_the_published_picture(
             overlap=case["chop_size"] - case["chop_stride"],
             multiple=case["desired_min_size"],
             target=side * 4,
+            whole_overlap=True,
         )
         for side in (lq.height, lq.width)
     )

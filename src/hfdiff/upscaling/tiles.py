@@ -38,6 +38,9 @@ class AxisPlan:
         halo: lq pixels at inner tile ends that the result must not use.
         target: Output length in pixels.
         overlap: lq pixels that neighbours share (more where the last tile was moved inwards).
+        whole_overlap: Whether a last tile that was moved inwards is blended over all that it shares
+            with the one before, as the published wrapper does; else over the usual overlap only,
+            so that no more has to be kept for it than for any other.
     """
 
     length: int
@@ -46,6 +49,7 @@ class AxisPlan:
     halo: int
     target: int
     overlap: int
+    whole_overlap: bool = False
 
     @property
     def ratio(self) -> float:
@@ -55,7 +59,10 @@ class AxisPlan:
     def kept(self, k: int) -> tuple[int, int]:
         """Half-open interval of output pixels that tile k contributes to."""
         first, last = k == 0, k == len(self.starts) - 1
-        low = 0 if first else int(np.ceil((self.starts[k] + self.halo) * self.ratio))
+        begin = self.starts[k] + self.halo
+        if last and not first and not self.whole_overlap:
+            begin = max(begin, self.starts[k - 1] + self.tile - self.overlap + self.halo)
+        low = 0 if first else int(np.ceil(begin * self.ratio))
         end = self.starts[k] + self.tile - self.halo
         high = self.target if last else int(np.floor(end * self.ratio))
         return low, high
@@ -84,7 +91,14 @@ class AxisPlan:
 
 
 def plan_axis(
-    length: int, *, tile: int, overlap: int, halo: int = 0, multiple: int = 1, target: int
+    length: int,
+    *,
+    tile: int,
+    overlap: int,
+    halo: int = 0,
+    multiple: int = 1,
+    target: int,
+    whole_overlap: bool = False,
 ) -> AxisPlan:
     """Tiles of equal length that cover ``length`` lq pixels, the last one moved inwards to fit.
 
@@ -98,6 +112,7 @@ def plan_axis(
         halo: See `AxisPlan`.
         multiple: What the network's sides must be multiples of.
         target: Output length, pixels.
+        whole_overlap: See `AxisPlan`.
 
     Raises:
         SettingsError: when no tile of that length can advance.
@@ -119,7 +134,13 @@ def plan_axis(
     count = -(-(length - tile) // stride) + 1
     starts = tuple(min(k * stride, length - tile) for k in range(count))
     return AxisPlan(
-        length=length, tile=tile, starts=starts, halo=halo, target=target, overlap=overlap
+        length=length,
+        tile=tile,
+        starts=starts,
+        halo=halo,
+        target=target,
+        overlap=overlap,
+        whole_overlap=whole_overlap,
     )
 
 

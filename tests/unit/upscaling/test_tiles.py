@@ -69,6 +69,15 @@ def test_tiles_stay_inside_the_picture_and_no_inner_halo_is_used(plan):
     assert plan.intervals[-1][1] == plan.target
 
 
+@given(axes())
+@settings(max_examples=200, deadline=None)
+def test_a_last_tile_that_was_moved_inwards_shares_no_more_than_others(plan):
+    if len(plan.starts) > 1:
+        shared = plan.intervals[-2][1] - plan.intervals[-1][0]
+
+        assert 0 <= shared <= (plan.overlap - 2 * plan.halo) * plan.ratio + 1
+
+
 def test_starts_are_the_published_ones():
     recorded = json.loads(reference("inference_wrapper.json").read_text())
 
