@@ -51,7 +51,8 @@ class Report:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+            text = TextColumn("{task.description}", markup=False)  # names hold brackets
+            columns = (text, BarColumn(), TimeRemainingColumn())
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._total, self._began = total, time.monotonic()
             self._task = self._bar.add_task(f"0/{total}", total=float(total))

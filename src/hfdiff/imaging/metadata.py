@@ -7,12 +7,13 @@ import struct
 from dataclasses import replace
 from typing import Any
 
-from PIL import ExifTags, Image, PngImagePlugin
+from PIL import ExifTags, Image
 
 from hfdiff.imaging import profiles
 from hfdiff.imaging.chromaticity import profile_of
 from hfdiff.imaging.exif import mended, with_sides
 from hfdiff.imaging.picture import Metadata
+from hfdiff.imaging.texts import comment_of, texts_of
 from hfdiff.imaging.xmp import without_lost_parts, xmp_with_size
 
 # What Pillow raises on damaged content, found by trying: each format has its own ways.
@@ -93,10 +94,13 @@ def metadata_of(image: Image.Image) -> tuple[Metadata, tuple[str, ...]]:
     exif, lost = _descriptive_exif(image)
     xmp, lost_xmp = _xmp(image)
     icc, notes = _profile(image)
-    lost = [*lost, *lost_xmp, *_lost_parts(image)]
+    texts, lost_texts = texts_of(image)
+    lost = [*lost, *lost_xmp, *lost_texts, *_lost_parts(image)]
     if lost:
         notes.append(f"left out: {', '.join(dict.fromkeys(lost))}")
-    metadata = Metadata(icc=icc, exif=exif, xmp=xmp, iptc=_iptc(image), dpi=_dpi(image))
+    metadata = Metadata(
+        icc=icc, exif=exif, xmp=xmp, iptc=_iptc(image), dpi=_dpi(image), texts=texts
+    )
     return metadata, tuple(notes)
 
 
@@ -115,14 +119,11 @@ def with_size(metadata: Metadata, width: int, height: int) -> Metadata:
 def metadata_options(metadata: Metadata, format: str) -> dict[str, Any]:  # noqa: A002
     """Arguments of Pillow's ``save`` that write metadata into a format, as far as it holds them."""
     options: dict[str, Any] = {"icc_profile": metadata.icc, "exif": metadata.exif}
-    if format in ("PNG", "JPEG"):
-        options["dpi"] = metadata.dpi
-    if format == "PNG":
-        options["pnginfo"] = _texts(metadata)
-    else:
-        options["xmp"] = metadata.xmp
-    if format == "JPEG" and metadata.iptc is not None:
-        options["extra"] = _segment(metadata.iptc)
+    options["xmp"] = metadata.xmp
+    if format == "JPEG":
+        options |= {"dpi": metadata.dpi, "comment": comment_of(metadata.texts)}
+        if metadata.iptc is not None:
+            options["extra"] = _segment(metadata.iptc)
     return {key: value for key, value in options.items() if value is not None}
 
 
@@ -132,15 +133,6 @@ def iptc_as_text(iptc: bytes) -> str:
     digits = content.hex()
     lines = [digits[start : start + 72] for start in range(0, len(digits), 72)]
     return "\n".join(("", "iptc", f"{len(content):8}", *lines, ""))
-
-
-def _texts(metadata: Metadata) -> PngImagePlugin.PngInfo:
-    texts = PngImagePlugin.PngInfo()
-    if metadata.xmp is not None:
-        texts.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode(errors="replace"))
-    if metadata.iptc is not None:
-        texts.add_text(IPTC_TEXT, iptc_as_text(metadata.iptc), zip=True)
-    return texts
 
 
 def _segment(iptc: bytes) -> bytes:

@@ -28,6 +28,7 @@ class Metadata:
         xmp: XMP packet.
         iptc: IPTC records.
         dpi: Dots per inch, horizontal and vertical.
+        texts: Keyword and text, as PNG has them; ``Comment`` is what JPEG and GIF have.
     """
 
     icc: bytes | None = None
@@ -35,6 +36,7 @@ class Metadata:
     xmp: bytes | None = None
     iptc: bytes | None = None
     dpi: tuple[float, float] | None = None
+    texts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

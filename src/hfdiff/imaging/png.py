@@ -11,6 +11,7 @@ import numpy as np
 
 from hfdiff.imaging.metadata import IPTC_TEXT, iptc_as_text
 from hfdiff.imaging.picture import Metadata
+from hfdiff.imaging.texts import chunk_of
 
 if TYPE_CHECKING:  # it imports torch
     from hfdiff.imaging.pixels import Samples
@@ -97,4 +98,5 @@ def _chunks_of(metadata: Metadata) -> list[tuple[bytes, bytes]]:
     if metadata.iptc is not None:
         text = iptc_as_text(metadata.iptc).encode()
         chunks.append((b"zTXt", IPTC_TEXT.encode() + b"\0\0" + zlib.compress(text)))
+    chunks += [chunk_of(*text) for text in metadata.texts]
     return chunks

@@ -29,11 +29,10 @@ from hfdiff.upscaling.upscaler import Upscaler
 _SAMPLES = 5  # pictures tried out
 _PATIENCE = 60.0  # seconds after which no further one is
 _PIECE = 256  # longest side in lq pixels of what is encoded for a try
-# Bytes that the allocator holds over what is used at once, measured on folders.
-_KEPT_FREE = 60_000_000
-# Bytes of memory an output pixel takes while it is encoded, beside the samples:
-# Pillow's copy, and what libwebp and libaom work in. Measured on 12 megapixels.
-_ENCODING = {"PNG": 4.0, "JPEG": 4.4, "TIFF": 0.0, "WEBP": 26.0, "AVIF": 43.0}
+_KEPT_FREE = 40_000_000  # bytes that the allocator holds over what is used, measured on folders
+# Bytes that an output pixel takes while libwebp and libaom encode it, beside the samples, which
+# they want whole. Measured on 12 megapixels.
+_ENCODING = {"WEBP": 26.0, "AVIF": 43.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +103,7 @@ def forecast(
         kind = job.format if job.format in rates.encode else next(iter(rates.encode), "")
         seconds += pixels * rates.read + area * rates.compute
         seconds += target * rates.encode.get(kind, 0.0)
-        encoding = _ENCODING.get(job.format, 4.0)
-        beside = max(rates.tile_bytes if area else 0, round(target * encoding))
-        samples = (3 + job.has_alpha) * (1 + job.is_deep) * (pixels + target)
-        most = max(most, base + samples + beside)
+        most = max(most, base + _held(job, options, config, rates))
     return Forecast(
         pictures=len(jobs),
         megapixels_in=sum(_area(job.size) for job in jobs) / 1e6,
@@ -126,6 +122,25 @@ def _computed(job: Job, options: UpscaleOptions, config: ModelConfig) -> tuple[i
         return 0, 0
     plan = plan_tiles(job.size, options, config, has_alpha=job.has_alpha)
     return len(plan), len(plan) * plan.rows.tile * plan.columns.tile
+
+
+def _held(job: Job, options: UpscaleOptions, config: ModelConfig, rates: _Rates) -> int:
+    """Bytes for a job: its samples, tiles at work, what is blended and encoded."""
+    pixel = (3 + job.has_alpha) * (1 + job.is_deep)
+    target = _area(job.target_size)
+    samples = pixel * _area(job.size)
+    encoding = 0
+    if job.format in _ENCODING:
+        samples += pixel * target
+        encoding = round(target * _ENCODING[job.format])
+    if job.is_kept:
+        return samples + encoding
+    rows = plan_tiles(job.size, options, config, has_alpha=job.has_alpha).rows
+    ends = [rows.finished_before(k + 1) for k in range(len(rows.starts))]
+    band = max(end - low for end, (low, _) in zip(ends, rows.intervals, strict=True))
+    strip = max(high - end for end, (_, high) in zip(ends, rows.intervals, strict=True))
+    floats = 2 * strip * 4 * (3 + job.has_alpha)  # of this row of tiles and of the one above
+    return samples + max(rates.tile_bytes + job.target_size[0] * (band * pixel + floats), encoding)
 
 
 def _chosen(jobs: list[Job]) -> list[Job]:
