@@ -47,8 +47,9 @@ def opened(source: Path | IO[bytes], formats: list[str]) -> Iterator[Image.Image
         known = why_unread(source)
         raise ImageError(known or "not a picture in a format that hfdiff reads") from error
     except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise ImageError(
-            f"the picture claims more pixels than is safe to decode: {error}"
+            f"the picture claims more pixels than is safe to decode, {most:.0f} megapixels"
         ) from error
     except DAMAGE as error:
         raise ImageError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
