@@ -245,7 +245,7 @@ class Killed(PairBatches):
 def test_a_worker_that_is_killed_ends_the_run_and_does_not_hang_it(pictures):
     batches = Killed(pictures, SETTINGS, seed=0, batch=4)
 
-    with pytest.raises(ResourceError, match="worker .* exited|killed by signal") as caught:
+    with pytest.raises(ResourceError, match=r"worker .* exited|killed by signal") as caught:
         next(batch_loader(batches, 0, 2, 1))
 
     assert "data.workers=0" in caught.value.hint
