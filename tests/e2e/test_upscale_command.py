@@ -320,6 +320,23 @@ def test_a_terminal_that_knows_ascii_only_is_served(tmp_path, monkeypatch):
     assert (tmp_path / "ü_x4.png").exists()
 
 
+def test_a_bare_environment_is_served(tmp_path):
+    """users 6.4.16: no HOME, the C locale, a dumb terminal, no PATH that leads anywhere."""
+    picture(tmp_path / "ü.png")
+    bare = {"LANG": "C", "LC_ALL": "C", "TERM": "dumb", "PATH": "/nowhere"}
+
+    done = subprocess.run(
+        [str(HFDIFF), "upscale", "ü.png", *IDENTITY],
+        cwd=tmp_path,
+        env=bare,
+        capture_output=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "ü_x4.png").exists()
+
+
 def test_a_full_standard_output_is_one_sentence(tmp_path):
     picture(tmp_path / "a.png")
     with Path("/dev/full").open("wb") as full:

@@ -278,3 +278,32 @@ def test_kernels_made_in_inference_are_no_hindrance_to_training():
     enlarge_cubic(picture.requires_grad_(), 4).sum().backward()
 
     assert picture.grad is not None
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 5000), (5000, 16)])
+def test_long_strips_are_tiled_like_any_picture(identity, height, width):
+    """users 6.2.9."""
+    rng = np.random.default_rng(0)
+    picture = Picture(samples=rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+    better = identity.upscale(picture, UpscaleOptions(tile=128, overlap=8))
+
+    whole = identity.upscale(picture, UpscaleOptions(tile=0))
+    assert np.array_equal(better.samples, whole.samples)
+
+
+@pytest.mark.parametrize("tile", [0, 64, 1000, 10**9])
+def test_a_tile_that_holds_the_picture_is_the_whole_picture(identity, tile):
+    """users 6.2.8: bytes equal."""
+    picture = Picture(samples=np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
+
+    assert len(identity.plan(picture, UpscaleOptions(tile=tile))) == 1
+
+
+@pytest.mark.parametrize("options", [{"tile": 1}, {"tile": 7}, {"tile": 32, "overlap": 32}])
+def test_tiles_that_cannot_advance_are_refused(identity, options):
+    """users 6.2.8."""
+    picture = Picture(samples=np.zeros((40, 60, 3), np.uint8))
+
+    with pytest.raises(SettingsError, match="too small for an overlap"):
+        identity.upscale(picture, UpscaleOptions(**options))
