@@ -184,7 +184,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         },
         # The student first learned with its latent terms alone (image terms 0, no decoder, part 0).
         "lite": {
-            "data": {"gt_size": 160},
+            "data": {"gt_size": 160, "degradation": "photographs", "soft": 0.4},
             "iterations": 1500,
             "batch": 32,
             "terms": {
@@ -192,9 +192,9 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
                 "inv": 0.02,
                 "con": 0.1,
                 "anchor": 0.5,
-                "l1": 0.2,
+                "l1": 0.05,
                 "lpips": 1.0,
-                "adversarial": 0.05,
+                "adversarial": 0.03,
             },
             "train_decoder": True,
             "part": 32,
