@@ -49,6 +49,9 @@ class DegradationConfig:
         second_order_prob: Probability of the second stage.
         second_blur_prob: Probability that it blurs.
         final_sinc_prob: Probability of a sinc kernel at the end.
+        unsharp_prob: Probability of an unsharp mask after it; not published.
+        unsharp_sigma: Standard deviation of its blur, lq pixels.
+        unsharp_amount: What it adds of the picture's difference to that blur.
         jpeg_prob2: Probability of the final JPEG.
         jpeg_range2: Quality of the final JPEG.
         exact_tables: Quantise as JPEG does; off, luminance has the published transposed table.
@@ -70,6 +73,9 @@ class DegradationConfig:
     betag_range2: Range = (0.5, 4.0)
     betap_range2: Range = (1.0, 2.0)
     final_sinc_prob: float = 0.8
+    unsharp_prob: float = 0.0
+    unsharp_sigma: Range = (0.5, 1.2)
+    unsharp_amount: Range = (0.2, 1.0)
     resize_prob: tuple[float, float, float] = (0.2, 0.7, 0.1)
     resize_range: Range = (0.15, 1.5)
     resize_modes: tuple[ResizeMode, ...] = _PUBLISHED_MODES
@@ -125,6 +131,8 @@ class DegradationConfig:
             _check_range(self, f"noise_range{end}")
             _check_range(self, f"poisson_scale_range{end}")
             _check_range(self, f"jpeg_range{end}", above=0, most=100)
+        _check_range(self, "unsharp_sigma", above=0)
+        _check_range(self, "unsharp_amount")
 
 
 @dataclass(frozen=True, kw_only=True)

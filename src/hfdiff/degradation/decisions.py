@@ -21,7 +21,7 @@ from hfdiff.degradation.config import (
     ResizeMode,
     Shape,
 )
-from hfdiff.degradation.kernels import GaussianKernel, Kernel, SincKernel
+from hfdiff.degradation.kernels import GaussianKernel, Kernel, SincKernel, UnsharpKernel
 
 T = TypeVar("T")
 # Sinc kernels below this size are not given cutoffs that they cannot express.
@@ -189,10 +189,13 @@ def _second_stage(
 def _final_stage(
     config: DegradationConfig, structure: _Structure, rng: np.random.Generator
 ) -> list[Step]:
-    """Shrink and ring, then compress; or compress before the two."""
+    """Shrink, ring and sharpen, then compress; or compress before the three."""
     shrink: list[Step] = [structure.final]
     if _happens(config.final_sinc_prob, rng):
         shrink.append(Blur(kernel=_final_sinc(config, rng)))
+    # Nothing is drawn where there is none: published records keep their draws.
+    if config.unsharp_prob and _happens(config.unsharp_prob, rng):
+        shrink.append(Blur(kernel=_unsharp(config, rng)))
     compress: list[Step] = [_jpeg(config.jpeg_range2, config, rng)] if structure.jpeg2 else []
     return [*shrink, *compress] if structure.sinc_before_jpeg else [*compress, *shrink]
 
@@ -247,6 +250,11 @@ def _sinc(size: int, rng: np.random.Generator) -> SincKernel:
 def _final_sinc(config: DegradationConfig, rng: np.random.Generator) -> SincKernel:
     size = _odd_below(config.blur_kernel_size2, rng)
     return SincKernel(size=size, cutoff=rng.uniform(math.pi / 3, math.pi))
+
+
+def _unsharp(config: DegradationConfig, rng: np.random.Generator) -> UnsharpKernel:
+    sigma, amount = rng.uniform(*config.unsharp_sigma), rng.uniform(*config.unsharp_amount)
+    return UnsharpKernel(sigma=sigma, amount=amount)
 
 
 def _odd_below(limit: int, rng: np.random.Generator) -> int:

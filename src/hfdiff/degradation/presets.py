@@ -54,8 +54,8 @@ MILD = DegradationConfig(
 
 # Ours, for pictures looked at pixel by pixel: what a lens, a shake and a camera's own smoothing
 # leave is as wide as a pixel of the lq, which a picture shrunk for the web (MILD) never is, and its
-# own sharpening overshoots at edges, as a sinc kernel does.
-CAMERA = replace(MILD, blur_sigma=(1.5, 4.5), final_sinc_prob=0.5)
+# own sharpening overshoots at edges, as sinc kernels and unsharp masks do.
+CAMERA = replace(MILD, blur_sigma=(1.5, 4.5), final_sinc_prob=0.4, unsharp_prob=0.4)
 
 PRESETS: Mapping[str, DegradationConfig | Mixture] = {
     "training": TRAINING,

@@ -169,14 +169,19 @@ def test_the_mild_preset_blurs_shrinks_once_and_stays_gentle():
         assert all(step.quality >= 75 for step in steps if isinstance(step, Jpeg))
 
 
-def test_the_camera_preset_is_the_mild_one_with_a_wider_blur_and_ringing():
+def test_the_camera_preset_is_the_mild_one_with_a_wider_blur_ringing_and_sharpening():
     generator = rng()
+    last_kernels = []
 
     for _ in range(50):
         steps = decide(PRESETS["camera"], rng=generator).steps
+        last_kernels += [step.kernel.kind for step in steps[1:] if isinstance(step, Blur)]
         assert isinstance(steps[0], Blur)
         assert 1.5 <= steps[0].kernel.sigma_x <= 4.5
         assert all(step.level <= 5 for step in steps if isinstance(step, Noise))
+
+    assert 10 <= last_kernels.count("sinc") <= 30
+    assert 10 <= last_kernels.count("unsharp") <= 30
 
 
 def test_half_of_the_mixture_is_mild():

@@ -12,6 +12,7 @@ from hfdiff.degradation.kernels import (
     GaussianKernel,
     GivenKernel,
     SincKernel,
+    UnsharpKernel,
     bessel_j1,
     padded,
     weights,
@@ -73,6 +74,22 @@ def test_a_sinc_of_the_full_band_rings_and_hardly_blurs():
 
     assert values[10, 10] > 0.7
     assert values.min() < 0
+
+
+def test_an_unsharp_mask_keeps_flat_areas_and_overshoots_on_both_sides_of_an_edge():
+    kernel = UnsharpKernel(sigma=0.8, amount=0.5)
+    values = weights(kernel)
+    edge = np.repeat([0.2, 0.6], 10)
+
+    sharpened = np.convolve(edge, values.sum(0), mode="valid")
+
+    assert kernel.size == 7
+    assert values.sum() == pytest.approx(1, abs=1e-12)
+    assert sharpened[0] == pytest.approx(0.2)
+    assert sharpened[-1] == pytest.approx(0.6)
+    assert sharpened.min() < 0.2 - 0.02
+    assert sharpened.max() > 0.6 + 0.02
+    assert weights(UnsharpKernel(sigma=0.8, amount=0))[3, 3] == 1
 
 
 def test_a_given_kernel_is_used_as_it_is():

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,48 @@ def check_vgg(side: int) -> None:
     """
     if side < _VGG_SIDE:
         raise SettingsError(f"VGG16 needs squares of at least {_VGG_SIDE} pixels, got {side}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A rectangle of a patch, in lq pixels; ``bottom`` and ``right`` are outside it."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @classmethod
+    def at(cls, corner: tuple[int, int], side: int, *, within: tuple[int, int]) -> "Window":
+        """A square with this top left corner, cut to a patch of so many rows and columns."""
+        (top, left), (height, width) = corner, within
+        return cls(
+            top=top, left=left, bottom=min(top + side, height), right=min(left + side, width)
+        )
+
+    def wider(self, margin: int, *, within: tuple[int, int]) -> "Window":
+        """With ``margin`` more on every side, as far as the patch reaches."""
+        return Window(
+            top=max(self.top - margin, 0),
+            left=max(self.left - margin, 0),
+            bottom=min(self.bottom + margin, within[0]),
+            right=min(self.right + margin, within[1]),
+        )
+
+    def inside(self, outer: "Window") -> "Window":
+        """The same rectangle, counted from the corner of one that holds it."""
+        rows, columns = outer.top, outer.left
+        return Window(
+            top=self.top - rows,
+            left=self.left - columns,
+            bottom=self.bottom - rows,
+            right=self.right - columns,
+        )
+
+    def of(self, picture: Tensor, scale: int = 1) -> Tensor:
+        """Its part of ``[..., h * scale, w * scale]``."""
+        rows = slice(self.top * scale, self.bottom * scale)
+        return picture[..., rows, self.left * scale : self.right * scale]
 
 
 def random_part(

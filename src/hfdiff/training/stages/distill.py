@@ -35,6 +35,7 @@ from hfdiff.nn.lite import LiteCodec
 from hfdiff.training.settings import RunSettings
 from hfdiff.training.stage import Phase
 from hfdiff.training.stages.common import (
+    Window,
     assemble,
     check_data,
     check_discriminator,
@@ -69,7 +70,9 @@ class DistillSettings(RunSettings):
             the first step; 0: every step has new samples, and the teacher is asked in each.
         stored_folder: Where its answers are kept; "": ``teacher_results`` below ``out``.
         train_decoder: Whether the decoder learns along.
-        part: Side of the random lq square that image terms decode; 0: the whole patch.
+        part: Side of the random lq square that image terms see; 0: the whole patch.
+        margin: lq pixels round that square that are decoded, too, and cut off: what is seen then
+            has neighbours, as in a picture, instead of the decoder's padding.
         chunk: Pictures that image terms look at together, on one process; 0: all of a micro-batch.
             Changes memory and time, and not the result.
         recompute: Whether what the student's blocks compute is forgotten after the forward pass
@@ -88,6 +91,7 @@ class DistillSettings(RunSettings):
     stored_folder: str = ""
     train_decoder: bool = False
     part: int = 0
+    margin: int = 0
     chunk: int = 0
     recompute: bool = False
     features: FeatureSettings = field(default_factory=FeatureSettings)
@@ -96,7 +100,7 @@ class DistillSettings(RunSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("part", "chunk", "stored_samples"):
+        for name in ("part", "margin", "chunk", "stored_samples"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"{name} must be at least 0, got {getattr(self, name)}")
         if self.stored_samples and self.data.pool_batches:
@@ -235,17 +239,17 @@ class DistillStage:
                 return batch.x_0_teacher
             return sample_deterministic(teacher, y, lq_pm1, noise=recorded_noise(noise))
 
-        def seen(picture: Tensor, scale: int) -> Tensor:
-            side, (top, left) = self.settings.part or max(lq_pm1.shape[-2:]), corner
-            rows = slice(top * scale, (top + side) * scale)
-            return picture[..., rows, left * scale : (left + side) * scale]
+        height, width = lq_pm1.shape[-2:]
+        sides, scale = (height, width), self._config.scale
+        seen = Window.at(corner, self.settings.part or max(sides), within=sides)
+        decoded = seen.wider(self.settings.margin, within=sides)
 
         def decode(x_0: Tensor, lq_pm1: Tensor) -> Tensor:
-            return codec.decode(x_0, lq_pm1).float()
+            return seen.inside(decoded).of(codec.decode(x_0, lq_pm1).float(), scale)
 
         chunk = self.settings.chunk
         return DistillInputs(
-            gt_pm1=seen(batch.gt_pm1, self._config.scale),
+            gt_pm1=seen.of(batch.gt_pm1, scale),
             x_0_gt=x_0_gt,
             y=y,
             x_T=self._schedule.prior(y, noise),
@@ -254,7 +258,7 @@ class DistillStage:
             student=Student(
                 predict_x_0=lambda x_T: student.predict_x_0(x_T, last, lq_pm1),
                 predict_x_T=lambda x_0: student.predict_x_T(x_0, lq_pm1),
-                decode=lambda x_0: in_chunks(decode, (seen(x_0, 1), seen(lq_pm1, 1)), chunk),
+                decode=lambda x_0: in_chunks(decode, (decoded.of(x_0), decoded.of(lq_pm1)), chunk),
             ),
             branch=self.settings.branch,
             chunk=chunk,

@@ -107,6 +107,25 @@ def test_picture_terms_see_one_square_of_sr_and_gt(ground, corner):
     assert torch.equal(inputs.sr_pm1, stage.frozen()[1].decode(x_0, lq))
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (1, 3), (4, 4)])
+def test_a_margin_gives_the_square_neighbours_where_the_patch_has_them(ground, corner):
+    stage = stage_of(ground, "part=12", "margin=2", "train_decoder=false")
+    batch, noise = batch_of(2), torch.zeros(2, 4, 16, 16)
+    top, left = corner
+    first, last = (max(c - 2, 0) for c in corner), (min(c + 14, 16) for c in corner)
+    rows, columns = (slice(a, b) for a, b in zip(first, last, strict=True))
+
+    inputs = stage.inputs(batch, noise=noise, corner=corner)
+
+    lq, x_0 = batch.lq_pm1[:, :, rows, columns], inputs.x_0_student[:, :, rows, columns]
+    picture = stage.frozen()[1].decode(x_0, lq)
+    y, x = 4 * (top - rows.start), 4 * (left - columns.start)
+    assert torch.equal(inputs.sr_pm1, picture[:, :, y : y + 48, x : x + 48])
+    assert torch.equal(
+        inputs.gt_pm1, batch.gt_pm1[:, :, 4 * top : 4 * top + 48, 4 * left : 4 * left + 48]
+    )
+
+
 def test_the_square_of_a_batch_is_the_same_for_all_its_parts(ground):
     stage = stage_of(ground, "part=12")
     batch = batch_of(4)
