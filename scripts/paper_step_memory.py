@@ -60,8 +60,8 @@ def main() -> None:
     print(f"\ngradients of the whole step differ by at most {worst:.0e} of their norm")
 
 
-def _stage(folder: Path, samples: int) -> Any:
-    """Preset paper on random networks, its student ready to learn."""
+def random_files(folder: Path) -> list[str]:
+    """Networks of the published sizes with random weights, as settings that name their files."""
     torch.default_generator.manual_seed(0)
     model = build_model(
         ModelConfig(codec=VQAutoencoderConfig(), network=SwinUNetConfig(), role="teacher")
@@ -70,16 +70,16 @@ def _stage(folder: Path, samples: int) -> Any:
     save_extractor(folder / "h.safetensors", _random(Extractor(ExtractorConfig())), CARD)
     vit_s = Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=518, patch_size=14)
     Dinov2Model(vit_s).save_pretrained(folder / "dino")
-    settings = resolve(
-        "distill",
-        "paper",
-        None,
-        [
-            f"start={folder / 'teacher.safetensors'}",
-            f"features.extractor={folder / 'h.safetensors'}",
-            f"features.dino={folder / 'dino'}",
-        ],
-    )
+    return [
+        f"start={folder / 'teacher.safetensors'}",
+        f"features.extractor={folder / 'h.safetensors'}",
+        f"features.dino={folder / 'dino'}",
+    ]
+
+
+def _stage(folder: Path, samples: int) -> Any:
+    """Preset paper on random networks, its student ready to learn."""
+    settings = resolve("distill", "paper", None, random_files(folder))
     settings = replace(settings, batch=samples, micro_batch=0, chunk=1)
     stage: Any = build("distill", settings, [])
     for frozen in stage.frozen():
