@@ -71,7 +71,7 @@ def _card_facts(description: Any) -> dict[str, Any]:
     card = description.card
     return {
         "licence": card.licence,
-        "data": card.data_terms or "none",
+        "data": card.data_terms or "not stated",
         "limits": card.limits or "not stated",
         "training": json.dumps(card.training) if card.training else "none",
         "written by": f"hfdiff {description.package}",

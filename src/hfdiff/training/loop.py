@@ -256,10 +256,15 @@ class Trainer:
         if step % self.settings.log_every == 0 or step == self.settings.iterations:
             values |= {"learning_rate": rate, "samples_per_second": self._pace.samples_per_second}
             shown = {name: value for name, value in values.items() if "/norm_of/" not in name}
-            left = duration(self._pace.seconds_for(self.settings.iterations - step))
-            log.say(step, self.settings.iterations, shown, left)
+            log.say(step, self.settings.iterations, shown, duration(self._seconds_left(step)))
         with _writing("the log", self.out):
             log.add(step, values)
+
+    def _seconds_left(self, step: int) -> float:
+        """Of steps, and of the validations behind ``step`` and later, once one has been timed."""
+        every, last = self.settings.validate_every, self.settings.iterations
+        due = -(-last // every) - (step - 1) // every if every else 0
+        return self._pace.seconds_for(last - step) + due * self.seconds.get("validation", 0.0)
 
     def _after(self, step: int, log: RunLog | None) -> None:
         every = self.settings.checkpoint_every

@@ -1,5 +1,6 @@
 """Validation through the `Upscaler` that users run, on the averaged weights (spec 5.10)."""
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from hfdiff.model.sr_model import SRModel
 from hfdiff.upscaling.options import UpscaleOptions
 from hfdiff.upscaling.upscaler import Upscaler
 
+_log = logging.getLogger(__name__)
 Enlarge = Callable[[np.ndarray, np.ndarray], np.ndarray]
 METRIC_NAMES = ("psnr_y", "lpips", "dists")
 _SHOWN = 6
@@ -47,6 +49,8 @@ def score_pairs(
         ways: Name and function (lq, gt) -> sr, uint8.
         folder: Where the sheet (lq enlarged, each way, gt) is written.
     """
+    if pairs:
+        _log.info("measuring %s on %d pictures", ", ".join(ways), len(pairs))
     metrics = load_metrics() if pairs else {}
     values: dict[str, list[float]] = {}
     rows = []

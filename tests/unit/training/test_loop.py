@@ -502,3 +502,13 @@ def test_only_the_newest_checkpoints_are_kept(ground):
 def test_a_device_that_only_a_launcher_can_choose_is_refused():
     with pytest.raises(SettingsError, match="device must be auto or cpu, got cuda:1"):
         make_accelerator("float32", "cuda:1")
+
+
+@pytest.mark.parametrize(("step", "validations"), [(1, 3), (4, 3), (5, 2), (8, 2), (9, 1), (10, 1)])
+def test_the_time_left_counts_validations_once_one_was_timed(ground, step, validations):
+    trainer, _ = trainer_of(ground, "left", "iterations=10", "validate_every=4")
+    assert trainer._seconds_left(step) == 0
+
+    trainer.seconds["validation"] = 7.0
+
+    assert trainer._seconds_left(step) == 7.0 * validations
