@@ -137,7 +137,7 @@ def huge_tiff():
 
 
 def test_6_1_13_broken_and_lying_files_are_one_sentence_each_quick_and_cheap(tmp_path):
-    """Against a run with nothing to do but load the model: under 2 s and 200 MB more."""
+    """Against a run that enlarges one small picture, under 2 s and 200 MB more."""
     folder = tmp_path / "in"
     folder.mkdir()
     jpeg, png = content("JPEG"), content("PNG")
@@ -149,12 +149,13 @@ def test_6_1_13_broken_and_lying_files_are_one_sentence_each_quick_and_cheap(tmp
     for name, data in files.items():
         (folder / name).write_bytes(data)
     (folder / "png-named.jpg").write_bytes(png)
-    (tmp_path / "one.png").write_bytes(b"")
+    (tmp_path / "one.png").write_bytes(png)
     peaks, seconds = [], []
-    for name, source in (("least", tmp_path / "one.png"), ("all", folder)):
+    runs = (("least", tmp_path / "one.png", "one/", 0), ("all", folder, "out/", 1))
+    for name, source, out, expected in runs:
         begin = time.monotonic()
         before = (sys.executable, "-c", MEASURED, tmp_path / name)
-        records = upscale(source, "-o", f"{tmp_path}/out/", expect=1, before=before)
+        records = upscale(source, "-o", f"{tmp_path}/{out}", expect=expected, before=before)
         seconds.append(time.monotonic() - begin)
         peaks.append(int((tmp_path / name).read_text()))
 
@@ -170,6 +171,18 @@ def test_6_1_13_broken_and_lying_files_are_one_sentence_each_quick_and_cheap(tmp
     assert visible == ["png-named.png"]
     assert peaks[1] - peaks[0] < 200_000_000
     assert seconds[1] - seconds[0] < 2 + len(files) * 0.1
+
+
+def test_a_bomb_alone_is_refused_in_2_s_and_200_mb_of_the_whole_command(tmp_path):
+    (tmp_path / "bomb.png").write_bytes(bomb())
+    begin = time.monotonic()
+
+    before = (sys.executable, "-c", MEASURED, tmp_path / "peak")
+    records = upscale(tmp_path / "bomb.png", "-o", tmp_path / "a.png", expect=1, before=before)
+
+    assert "claims more pixels" in records["bomb.png"]["reason"]
+    assert time.monotonic() - begin < 2
+    assert int((tmp_path / "peak").read_text()) < 200_000_000
 
 
 NAMES = [

@@ -32,8 +32,9 @@ def info(
 
 
 def _model_facts(name: str | None) -> dict[str, Any]:
+    from hfdiff.model.document import EXTRACTOR, read_document
     from hfdiff.model.find import find_model
-    from hfdiff.model.model_file import EXTRACTOR, load_model, read_document
+    from hfdiff.model.model_file import load_model
 
     path = find_model(name)
     if read_document(path).get("kind") == EXTRACTOR:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hfdiff.upscaling.forecast import Forecast
     from hfdiff.upscaling.names import Job
     from hfdiff.upscaling.plan import Plan
-    from hfdiff.upscaling.run import Record
+    from hfdiff.upscaling.records import Record
 
 
 class Report:

@@ -1,6 +1,8 @@
 """``hfdiff upscale`` where - stands for standard input or standard output."""
 
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -39,9 +41,11 @@ def upscale_stream(
         return write_enlarged(upscaler, picture, stream, wanted, options, writing)
 
     if target is None:
-        gathered = io.BytesIO()
-        account = write(gathered)
-        sys.stdout.buffer.write(gathered.getbuffer())
+        # Whole before its first byte goes out, and on disk: a large output must not fill memory.
+        with tempfile.TemporaryFile() as gathered:
+            account = write(gathered)
+            gathered.seek(0)
+            shutil.copyfileobj(gathered, sys.stdout.buffer)
     else:
         account = write_output(target, write)
     for note in (*notes, *account.notes):

@@ -25,7 +25,8 @@ from hfdiff.core.files import sha256_of
 from hfdiff.core.offline import is_offline
 from hfdiff.core.onnx_file import read_onnx
 from hfdiff.core.weight_formats import read_arrays, read_plain_tensors, read_torch
-from hfdiff.core.weights import content_hash, read_metadata, read_weights, write_weights
+from hfdiff.core.weight_notes import read_metadata
+from hfdiff.core.weights import content_hash, read_weights, write_weights
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hfdiff.core.errors import CheckpointError, some_of
 from hfdiff.core.files import replacing
+from hfdiff.core.weight_notes import read_metadata
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -24,24 +25,6 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, framework="pt") as archive:
         tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118  (no iterator)
     return tensors, metadata
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a .safetensors file, without reading the tensors.
-
-    Raises:
-        CheckpointError: as `read_weights`.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"model file {path} does not exist")
-    try:
-        with safe_open(path, framework="pt") as archive:
-            return dict(archive.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} is not a whole .safetensors file ({error})",
-            hint="published .pth files become model files by `hfdiff convert`",
-        ) from error
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

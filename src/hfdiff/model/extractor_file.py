@@ -11,14 +11,8 @@ from typing import Literal
 from hfdiff.core.errors import CheckpointError, SettingsError
 from hfdiff.core.settings import plain, validate
 from hfdiff.core.weights import content_hash, load_strictly
-from hfdiff.model.model_file import (
-    EXTRACTOR,
-    FORMAT_VERSION,
-    ModelCard,
-    read_described,
-    read_document,
-    write_described,
-)
+from hfdiff.model.document import EXTRACTOR, FORMAT_VERSION, read_document
+from hfdiff.model.model_file import ModelCard, read_described, write_described
 from hfdiff.nn.extractor import Extractor, ExtractorConfig
 
 

@@ -19,20 +19,23 @@ from hfdiff.core.settings import plain, validate
 from hfdiff.core.weights import (
     content_hash,
     load_strictly,
-    read_metadata,
     read_weights,
     write_weights,
 )
 from hfdiff.model.build import build_model
 from hfdiff.model.config import ModelConfig
+from hfdiff.model.document import (
+    CONFIG_NAME,
+    EXTRACTOR,
+    FORMAT_VERSION,
+    KEY,
+    WEIGHTS_NAME,
+    read_document,
+    weights_path,
+)
 from hfdiff.model.sr_model import SRModel
 
-FORMAT_VERSION = 1
-WEIGHTS_NAME = "model.safetensors"
-CONFIG_NAME = "config.json"
 _FOREIGN = (".pth", ".pt", ".ckpt", ".bin", ".onnx", ".pkl", ".safetensor")
-_KEY = "hfdiff"
-EXTRACTOR = "extractor"  # the kind of file that is no model: see `hfdiff.model.extractor_file`
 Kind = Literal["sr", "autoencoder", "teacher"]
 _KINDS: Mapping[str, Kind] = {"student": "sr", "teacher": "teacher", "codec": "autoencoder"}
 
@@ -132,7 +135,7 @@ def write_described(path: Path, tensors: Mapping[str, Tensor], document: Mapping
     Raises:
         SettingsError: for a name that people give to files of other kinds.
     """
-    line = {_KEY: json.dumps(document, sort_keys=True)}
+    line = {KEY: json.dumps(document, sort_keys=True)}
     if path.suffix == ".safetensors":
         path.parent.mkdir(parents=True, exist_ok=True)
         write_weights(path, tensors, line)
@@ -153,7 +156,7 @@ def read_described(path: Path, stated_hash: str) -> dict[str, Tensor]:
     Raises:
         CheckpointError: when it is not.
     """
-    tensors, _ = read_weights(_weights_path(path))
+    tensors, _ = read_weights(weights_path(path))
     if content_hash(tensors) != stated_hash:
         raise CheckpointError(
             f"the weights in {path} are damaged: their hash is not the stated one"
@@ -161,45 +164,8 @@ def read_described(path: Path, stated_hash: str) -> dict[str, Tensor]:
     return _as_float32(tensors)
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """The description inside a file or folder, of a format that this hfdiff reads.
-
-    Raises:
-        CheckpointError: when there is none, or of another format.
-    """
-    document = _document(path)
-    if document.get("format") != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path} has the model file format {document.get('format')!r}, "
-            f"this hfdiff reads {FORMAT_VERSION}",
-            hint="install the hfdiff that wrote it, or a newer one",
-        )
-    return document
-
-
 def _plain(description: Description) -> dict[str, Any]:
     return {**asdict(description), "config": plain(description.config)}
-
-
-def _weights_path(path: Path) -> Path:
-    return path / WEIGHTS_NAME if path.is_dir() else path
-
-
-def _document(path: Path) -> dict[str, Any]:
-    text = read_metadata(_weights_path(path)).get(_KEY)
-    if text is None and (path / CONFIG_NAME).is_file():
-        text = (path / CONFIG_NAME).read_text(encoding="utf-8")
-    if text is None:
-        raise CheckpointError(
-            f"{path} is a .safetensors file but no hfdiff model: it does not describe its networks"
-        )
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path}: the description is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise CheckpointError(f"{path}: the description is not a JSON object")
-    return document
 
 
 def _as_float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

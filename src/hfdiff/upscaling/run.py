@@ -3,9 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hfdiff.core.devices import release_memory
 from hfdiff.imaging.files import read_picture
@@ -16,49 +15,11 @@ from hfdiff.upscaling.options import UpscaleOptions, Writing
 from hfdiff.upscaling.outputs import copy_output, made_by, write_enlarged, write_output
 from hfdiff.upscaling.plan import Plan
 from hfdiff.upscaling.reasons import reason_of
+from hfdiff.upscaling.records import Record, Status, record_of, refused
 from hfdiff.upscaling.upscaler import Upscaler
 
 _log = logging.getLogger(__name__)
-Status = Literal["done", "kept", "exists", "failed", "planned"]
 JobProgress = Callable[[Job, int, int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What became of one input.
-
-    Attributes:
-        path: The input.
-        output: The output, where one was planned.
-        status: ``done``, ``kept`` (done by an earlier run), ``exists`` (left alone), ``failed``, or
-            ``planned`` in a dry run.
-        reason: One sentence where it was not done.
-        width, height: Of the input, pixels.
-        output_width, output_height: Of the output, pixels.
-        tiles: How many tiles were computed; 0 for a picture that was copied.
-        tile: Their longer side in lq pixels.
-        dtype: What the networks computed in.
-        device: Where.
-        retries: How often something was computed again, by smaller tiles or in float32.
-        seconds: From opening the file to its output being in place.
-        notes: What was changed on the way.
-    """
-
-    path: Path
-    output: Path | None
-    status: Status
-    reason: str = ""
-    width: int = 0
-    height: int = 0
-    output_width: int = 0
-    output_height: int = 0
-    tiles: int = 0
-    tile: int = 0
-    dtype: str = ""
-    device: str = ""
-    retries: int = 0
-    seconds: float = 0.0
-    notes: tuple[str, ...] = ()
 
 
 def run_plan(
@@ -99,21 +60,6 @@ def run_plan(
         run.close()
 
 
-def refused(plan: Plan) -> Iterator[Record]:
-    """Records of what will not be computed."""
-    for refusal in plan.refusals:
-        yield Record(
-            path=refusal.source,
-            output=refusal.target,
-            status="exists" if refusal.exists else "failed",
-            reason=refusal.reason,
-            width=refusal.size[0],
-            height=refusal.size[1],
-            output_width=refusal.target_size[0],
-            output_height=refusal.target_size[1],
-        )
-
-
 def planned(
     plan: Plan, description: Description, dtype: str, options: UpscaleOptions, writing: Writing
 ) -> Iterator[tuple[Job, Record]]:
@@ -130,7 +76,7 @@ def planned(
                 ledger.close()
                 status = _FORESEEN[verdict]
         reason = f"{job.target} exists" if status == "exists" else ""
-        yield job, _record(job, status, reason=reason, notes=job.notes)
+        yield job, record_of(job, status, reason=reason, notes=job.notes)
 
 
 _FORESEEN: dict[Verdict, Status] = {"made": "kept", "stale": "planned", "foreign": "exists"}
@@ -165,7 +111,7 @@ class _Run:
                 return self._do(job, ledger, begin) if is_mine else None
         except Exception as error:  # noqa: BLE001  (one picture must never stop a folder)
             _log.debug("%s failed", job.source, exc_info=True)
-            return _record(job, "failed", reason=reason_of(error))
+            return record_of(job, "failed", reason=reason_of(error))
         finally:
             release_memory(self._upscaler.device)
 
@@ -194,16 +140,16 @@ class _Run:
             if ledger is not None and self._plan.naming.resume:
                 verdict = ledger.judge(job.source, job.target, origin)
             if verdict == "made":
-                return _record(job, "kept")
+                return record_of(job, "kept")
             if verdict == "foreign":
-                return _record(job, "exists", reason=f"{job.target} exists")
+                return record_of(job, "exists", reason=f"{job.target} exists")
 
         def before(scratch: Path) -> None:
             if ledger is not None:
                 ledger.note(job.source, job.target, origin, scratch=scratch)
 
         facts = self._make(job, before)
-        return _record(job, "done", seconds=time.perf_counter() - begin, **facts)
+        return record_of(job, "done", seconds=time.perf_counter() - begin, **facts)
 
     def _make(self, job: Job, before: Callable[[Path], None]) -> dict[str, Any]:
         """Write the output; what its record says of it."""
@@ -235,13 +181,3 @@ class _Run:
             "retries": account.retries,
             "notes": (*job.notes, *account.notes),
         }
-
-
-def _record(job: Job, status: Status, **facts: Any) -> Record:
-    sizes = {
-        "width": job.size[0],
-        "height": job.size[1],
-        "output_width": job.target_size[0],
-        "output_height": job.target_size[1],
-    }
-    return Record(path=job.source, output=job.target, status=status, **{**sizes, **facts})

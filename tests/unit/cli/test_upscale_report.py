@@ -11,7 +11,7 @@ from hfdiff.cli.upscale_report import Report
 from hfdiff.core.errors import CheckpointError
 from hfdiff.upscaling.names import Job
 from hfdiff.upscaling.plan import Plan
-from hfdiff.upscaling.run import Record
+from hfdiff.upscaling.records import Record
 from hfdiff.upscaling.search import Refusal
 
 

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from hfdiff.core.errors import CheckpointError
+from hfdiff.core.weight_notes import read_metadata
 from hfdiff.core.weights import (
     content_hash,
     load_strictly,
-    read_metadata,
     read_weights,
     write_weights,
 )

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import pytest
 
-from hfdiff.upscaling.run import Record
+from hfdiff.upscaling.records import Record
 from support import ROOT
 
 PAGE = (ROOT / "docs" / "folders.md").read_text(encoding="utf-8")

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from hfdiff.core.errors import CheckpointError
-from hfdiff.core.weights import content_hash, read_metadata, read_weights, write_weights
+from hfdiff.core.weight_notes import read_metadata
+from hfdiff.core.weights import content_hash, read_weights, write_weights
 from hfdiff.model.build import build_model
 from hfdiff.model.config import ModelConfig
 from hfdiff.model.find import bundled_models
