@@ -2,9 +2,10 @@
 
     python scripts/paper_step_speed.py PICTURES [KEY=VALUE ...]
 
-Networks of the published sizes with random weights; the loop, the data and everything else are
-those of `hfdiff train distill --preset paper`, on a GPU where there is one. Eight steps, of which
-the first three (the GPU's choice of algorithms, the loaders' start) are left out.
+Networks of the published sizes with random weights, in the loop and on the data of `hfdiff train
+distill --preset paper`, on a GPU where there is one; without the pool of pairs, norms of terms,
+checkpoints and validation. Eight steps, of which the first three (the GPU's
+choice of algorithms, the loaders' start) are left out.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,7 @@ def main() -> None:
         trainer = Timed(build("distill", settings, ready.pairs), ready.accelerator)
         with contextlib.suppress(DoneError):
             trainer.run(ready.batches)
-    spent = [b - a for a, b in zip(trainer.ends, trainer.ends[1:], strict=False)][LEFT_OUT - 1 :]
+    spent = [b - a for a, b in pairwise(trainer.ends)][LEFT_OUT - 1 :]
     seconds = statistics.median(spent)
     is_gpu = ready.accelerator.device.type == "cuda"
     where = torch.cuda.get_device_name() if is_gpu else "CPU"

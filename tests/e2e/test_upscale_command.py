@@ -1,6 +1,8 @@
 """`hfdiff upscale` as users run it: the installed command, files and folders."""
 
 import json
+import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -346,6 +348,23 @@ def test_a_full_standard_output_is_one_sentence(tmp_path):
         )
 
     assert (done.returncode, done.stderr) == (1, b"error: output: No space left on device\n")
+
+
+def test_a_full_folder_for_what_goes_to_standard_output_is_named(tmp_path):
+    picture(tmp_path / "a.png")
+
+    done = subprocess.run(
+        [str(HFDIFF), "upscale", "a.png", "-o", "-", *IDENTITY],
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert f"the output cannot be gathered in {tmp_path}: ".encode() in done.stderr
+    assert b"hint: set TMPDIR" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

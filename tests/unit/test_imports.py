@@ -48,29 +48,6 @@ def test_importing_hfdiff_gives_no_warning():
     assert done.returncode == 0, done.stderr
 
 
-PLAN = """
-import sys
-from pathlib import Path
-from hfdiff.model.document import stated_scale
-from hfdiff.model.find import find_model
-from hfdiff.upscaling.options import Naming, UpscaleOptions
-from hfdiff.upscaling.plan import plan_work
-from hfdiff.upscaling.records import refused
-given = [sys.argv[1]], Naming(output=Path(sys.argv[2])), UpscaleOptions()
-plan = plan_work(*given, model_scale=stated_scale(find_model()))
-assert [record.status for record in refused(plan)] == ["failed"], plan
-sys.exit("torch" in sys.modules)
-"""
-
-
-def test_what_is_refused_is_refused_before_torch_is_imported(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"no picture")
-
-    done = fresh(PLAN, tmp_path / "a.png", tmp_path / "b.png")
-
-    assert done.returncode == 0, done.stderr
-
-
 UPSCALE = """
 import sys
 from pathlib import Path

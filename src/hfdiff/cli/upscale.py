@@ -226,17 +226,22 @@ def _upscale_nothing(
 ) -> None:
     """A dry run: the plan, and a forecast of what it would take."""
     began = time.monotonic()
-    from hfdiff.model.model_file import describe
-    from hfdiff.upscaling.forecast import forecast
     from hfdiff.upscaling.plan import plan_work
     from hfdiff.upscaling.records import refused
-    from hfdiff.upscaling.run import planned
 
-    description = describe(found_model(load["model"]))
-    plan = plan_work(paths, naming, options, model_scale=description.config.scale)
+    path = found_model(load["model"])
+    plan = plan_work(paths, naming, options, model_scale=_model_scale(path))
     report.begin("dry run: nothing is written", plan)
     for record in refused(plan):
         report.add(record)
+    if not plan.jobs:
+        report.end()
+        raise typer.Exit(1 if plan.refusals else 0)
+    from hfdiff.model.model_file import describe
+    from hfdiff.upscaling.forecast import forecast
+    from hfdiff.upscaling.run import planned
+
+    description = describe(path)
     jobs = []
     for job, record in planned(plan, description, load["dtype"], options, writing):
         report.add(record)
@@ -251,15 +256,18 @@ def _upscale_nothing(
 
 
 def _model_scale(path: Path) -> int:
-    """Without torch, which costs a second and 200 MB, where the file says it plainly."""
+    """By how much a model enlarges; a file that is none is refused.
+
+    Models in the box are not looked at further, which would need torch: a second and 200 MB.
+    """
     from hfdiff.model.document import stated_scale
+    from hfdiff.model.find import bundled_models
 
-    scale = stated_scale(path)
-    if scale is None:
-        from hfdiff.model.model_file import describe
+    if path in bundled_models().values() and (scale := stated_scale(path)) is not None:
+        return scale
+    from hfdiff.model.model_file import describe
 
-        scale = describe(path).config.scale
-    return scale
+    return describe(path).config.scale
 
 
 def _device_name(device: str) -> str:

@@ -9,7 +9,13 @@ from typing import IO, TYPE_CHECKING, Any
 import typer
 
 from hfdiff.cli.shown import shown
-from hfdiff.core.errors import CheckpointError, ImageError, MissingExtraError, SettingsError
+from hfdiff.core.errors import (
+    CheckpointError,
+    ImageError,
+    MissingExtraError,
+    ResourceError,
+    SettingsError,
+)
 
 if TYPE_CHECKING:
     from hfdiff.imaging.files import Header
@@ -28,12 +34,13 @@ def upscale_stream(
     import io
 
     from hfdiff.imaging.files import read_header, read_picture
-    from hfdiff.upscaling.outputs import write_enlarged, write_output
-    from hfdiff.upscaling.upscaler import Upscaler
 
     load["model"] = found_model(load["model"])
     content = io.BytesIO(sys.stdin.buffer.read()) if source == "-" else Path(source)
     target, wanted, notes = _stream_target(read_header(content), naming)
+    from hfdiff.upscaling.outputs import write_enlarged, write_output
+    from hfdiff.upscaling.upscaler import Upscaler
+
     upscaler = Upscaler.from_pretrained(**load)
     picture = read_picture(content)
 
@@ -41,9 +48,15 @@ def upscale_stream(
         return write_enlarged(upscaler, picture, stream, wanted, options, writing)
 
     if target is None:
-        # Whole before its first byte goes out, and on disk: a large output must not fill memory.
+        # Whole before its first byte goes out, in a file: a large output need not fill memory.
         with tempfile.TemporaryFile() as gathered:
-            account = write(gathered)
+            try:
+                account = write(gathered)
+            except OSError as error:
+                raise ResourceError(
+                    f"the output cannot be gathered in {tempfile.gettempdir()}: {error.strerror}",
+                    hint="set TMPDIR to a folder with room",
+                ) from error
             gathered.seek(0)
             shutil.copyfileobj(gathered, sys.stdout.buffer)
     else:

@@ -1,8 +1,8 @@
 """Presets: complete training configurations by stage and name, as differences from the defaults.
 
 ``paper`` is what was published (HF-Diff 4.1; facts e.4, e.8, i.2), at its sizes; what is not stated
-there is marked. ``lite`` is the model in the box; ``tiny`` takes minutes on two cores, for lessons
-and tests.
+there is marked. ``lite`` has the sizes of the model in the box, and the numbers that its training
+began with; ``tiny`` takes minutes on two cores, for lessons and tests.
 """
 
 from collections.abc import Mapping

@@ -16,6 +16,9 @@ from hfdiff.core.errors import (
     ResourceError,
     SettingsError,
 )
+from hfdiff.model.document import read_document
+from hfdiff.model.find import find_model
+from hfdiff.model.model_file import write_described
 
 HFDIFF = Path(sys.executable).with_name("hfdiff")
 
@@ -134,22 +137,47 @@ def test_wrong_use_exits_2_and_says_what(monkeypatch, capsys, arguments, said):
     assert said in error
 
 
+WITHOUT_TORCH = (
+    "import sys\n"
+    "from hfdiff.cli.main import run\n"
+    "try:\n    run()\nexcept SystemExit as e:\n    code = e.code\n"
+    "sys.exit(code if 'torch' not in sys.modules else 99)"
+)
+
+
 def test_wrong_use_is_found_before_torch_is_imported():
     """users 6.4.2: options, sizes and formats need no network."""
-    program = (
-        "import sys\n"
-        "from hfdiff.cli.main import run\n"
-        "try:\n    run()\nexcept SystemExit as e:\n    code = e.code\n"
-        "sys.exit(code if 'torch' not in sys.modules else 99)"
-    )
     for arguments in (
         ["upscale", "--nonsense"],
         ["upscale", "a.png", "--size", "big"],
         ["upscale", "a.png", "--scale", "99"],
         ["upscale", "a.png", "--format", "doc"],
     ):
-        command = [sys.executable, "-c", program, *arguments]
+        command = [sys.executable, "-c", WITHOUT_TORCH, *arguments]
         assert subprocess.run(command, capture_output=True, check=False).returncode == 2, arguments
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"], ["-o", "-"]])
+def test_what_is_refused_is_refused_before_torch_is_imported(tmp_path, more):
+    (tmp_path / "a.png").write_bytes(b"no picture")
+
+    command = [sys.executable, "-c", WITHOUT_TORCH, "upscale", str(tmp_path / "a.png"), *more]
+
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+
+
+def test_a_broken_model_is_said_where_no_picture_is_left_either(tmp_path, monkeypatch, capsys):
+    """A file that states a plain scale and is no model all the same."""
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    document = read_document(find_model("lite"))
+    document["config"]["nonsense"] = 1
+    write_described(tmp_path / "b.safetensors", {}, document)
+    given = [str(tmp_path / "a.png"), "-m", str(tmp_path / "b.safetensors")]
+
+    code, _, error = run(monkeypatch, capsys, "upscale", *given)
+
+    assert code == 3
+    assert "b.safetensors" in error
 
 
 def test_without_a_command_the_help_is_shown(monkeypatch, capsys):

@@ -97,13 +97,13 @@ COLOURS |= {"light skin": (224, 172, 105), "dark skin": (141, 85, 36)}
 
 @pytest.mark.parametrize("colour", COLOURS)
 def test_fields_of_colour_keep_it(lite, colour):
-    """users 6.3.6 wants 2: pure green comes out 4.5 off, as texture cut off at the range's end."""
+    """users 6.3.6."""
     wanted = np.float32(COLOURS[colour])
     picture = np.broadcast_to(wanted / 255, (64, 64, 3))
 
     difference = np.abs(floats(lite, picture).mean((0, 1)) * 255 - wanted).max()
 
-    assert difference <= (5 if colour == "green" else 2)
+    assert difference <= 2
 
 
 def test_an_enlargement_does_not_move(lite):
@@ -119,9 +119,9 @@ def test_an_enlargement_does_not_move(lite):
 
 
 def test_no_grid_lies_over_weak_noise(lite):
-    """users 6.3.8 wants 1.5 times the neighbours' power: at 1/2 it is 38 times that.
+    """users 6.3.8 wants 1.5 times the neighbours' power, which is not met.
 
-    As an amplitude that is 0.43 grey levels, which nobody sees; more must not come.
+    As an amplitude it is 0.30 grey levels at most, which nobody sees; more must not come.
     """
     rng = np.random.default_rng(0)
     picture = (0.5 + rng.normal(0, 0.01, (SIDE, SIDE, 3))).astype(np.float32)
@@ -132,7 +132,7 @@ def test_no_grid_lies_over_weak_noise(lite):
         length = plane.shape[axis]
         spectrum = np.abs(np.fft.rfft(plane.mean(1 - axis))) * 2 / length
         for part in (2, 4, 8):
-            assert spectrum[length // part] * 255 <= 0.5
+            assert spectrum[length // part] * 255 <= 0.35
 
 
 def test_half_precision_is_as_good(lite):

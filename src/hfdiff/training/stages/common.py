@@ -143,7 +143,7 @@ def check_vgg(side: int) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class Cutout:
     """A rectangle of a patch, in lq pixels; ``bottom`` and ``right`` are outside it."""
 
     top: int
@@ -152,26 +152,26 @@ class Window:
     right: int
 
     @classmethod
-    def at(cls, corner: tuple[int, int], side: int, *, within: tuple[int, int]) -> "Window":
+    def at(cls, corner: tuple[int, int], side: int, *, within: tuple[int, int]) -> "Cutout":
         """A square with this top left corner, cut to a patch of so many rows and columns."""
         (top, left), (height, width) = corner, within
         return cls(
             top=top, left=left, bottom=min(top + side, height), right=min(left + side, width)
         )
 
-    def wider(self, margin: int, *, within: tuple[int, int]) -> "Window":
+    def wider(self, margin: int, *, within: tuple[int, int]) -> "Cutout":
         """With ``margin`` more on every side, as far as the patch reaches."""
-        return Window(
+        return Cutout(
             top=max(self.top - margin, 0),
             left=max(self.left - margin, 0),
             bottom=min(self.bottom + margin, within[0]),
             right=min(self.right + margin, within[1]),
         )
 
-    def inside(self, outer: "Window") -> "Window":
+    def inside(self, outer: "Cutout") -> "Cutout":
         """The same rectangle, counted from the corner of one that holds it."""
         rows, columns = outer.top, outer.left
-        return Window(
+        return Cutout(
             top=self.top - rows,
             left=self.left - columns,
             bottom=self.bottom - rows,
@@ -189,10 +189,11 @@ def random_part(
 ) -> tuple[Tensor, ...]:
     """The same random square of several pictures ``[B, C, H, W]``; 0 or a large side: all of it."""
     height, width = pictures[0].shape[-2:]
-    top, left = random_corner(height, width, side, generator)
+    corner = random_corner(height, width, side, generator)
     if not side:
         return pictures
-    return tuple(p[..., top : top + side, left : left + side] for p in pictures)
+    seen = Cutout.at(corner, side, within=(height, width))
+    return tuple(map(seen.of, pictures))
 
 
 def random_corner(

@@ -35,7 +35,7 @@ from hfdiff.nn.lite import LiteCodec
 from hfdiff.training.settings import RunSettings
 from hfdiff.training.stage import Phase
 from hfdiff.training.stages.common import (
-    Window,
+    Cutout,
     assemble,
     check_data,
     check_discriminator,
@@ -103,6 +103,8 @@ class DistillSettings(RunSettings):
         for name in ("part", "margin", "chunk", "stored_samples"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if self.margin and not self.part:
+            raise SettingsError("margin is round a part: part must be above 0")
         if self.stored_samples and self.data.pool_batches:
             raise SettingsError("stored_samples is a fixed set: data.pool_batches must be 0")
         known = [*LOSSES, ADVERSARIAL]
@@ -241,7 +243,7 @@ class DistillStage:
 
         height, width = lq_pm1.shape[-2:]
         sides, scale = (height, width), self._config.scale
-        seen = Window.at(corner, self.settings.part or max(sides), within=sides)
+        seen = Cutout.at(corner, self.settings.part or max(sides), within=sides)
         decoded = seen.wider(self.settings.margin, within=sides)
 
         def decode(x_0: Tensor, lq_pm1: Tensor) -> Tensor:

@@ -270,6 +270,7 @@ def test_terms_that_cannot_work_are_refused(terms, message):
         (["start={published}", "data.gt_size=128", "terms={distill: 1}"], "train_decoder: only"),
         (["teacher={published}"], "must have the schedule and the latents of"),
         (["part=2"], "the discriminator needs pictures of at least 12 pixels a side, got 8"),
+        (["margin=2", "part=0"], "margin is round a part: part must be above 0"),
         (["part=3", "terms={vgg: 1}"], "VGG16 needs squares of at least 16 pixels, got 12"),
     ],
 )
