@@ -52,12 +52,12 @@ def upscale_stream(
         with tempfile.TemporaryFile() as gathered:
             try:
                 account = write(gathered)
+                gathered.seek(0)  # writes what is still held back, too
             except OSError as error:
                 raise ResourceError(
                     f"the output cannot be gathered in {tempfile.gettempdir()}: {error.strerror}",
                     hint="set TMPDIR to a folder with room",
                 ) from error
-            gathered.seek(0)
             shutil.copyfileobj(gathered, sys.stdout.buffer)
     else:
         account = write_output(target, write)
