@@ -1,8 +1,10 @@
 """``hfdiff upscale`` where - stands for standard input or standard output."""
 
+import contextlib
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -48,21 +50,29 @@ def upscale_stream(
         return write_enlarged(upscaler, picture, stream, wanted, options, writing)
 
     if target is None:
-        # Whole before its first byte goes out, in a file: a large output need not fill memory.
-        with tempfile.TemporaryFile() as gathered:
-            try:
-                account = write(gathered)
-                gathered.seek(0)  # writes what is still held back, too
-            except OSError as error:
-                raise ResourceError(
-                    f"the output cannot be gathered in {tempfile.gettempdir()}: {error.strerror}",
-                    hint="set TMPDIR to a folder with room",
-                ) from error
+        account, gathered = _gathered(write)
+        with gathered:
             shutil.copyfileobj(gathered, sys.stdout.buffer)
     else:
         account = write_output(target, write)
     for note in (*notes, *account.notes):
         typer.echo(shown(f"note: {note}"), err=True)
+
+
+def _gathered(write: Callable[[IO[bytes]], "Account"]) -> tuple["Account", IO[bytes]]:
+    """The output whole, before its first byte goes out; in a file, as it may be large."""
+    stream = tempfile.TemporaryFile()
+    try:
+        account = write(stream)
+        stream.seek(0)  # what was held back is written now
+    except OSError as error:
+        with contextlib.suppress(OSError):  # it would try once more
+            stream.close()
+        raise ResourceError(
+            f"the output cannot be gathered in {tempfile.gettempdir()}: {error.strerror}",
+            hint="set TMPDIR to a folder with room",
+        ) from error
+    return account, stream
 
 
 def _stream_target(header: "Header", naming: "Naming") -> tuple[Path | None, str, tuple[str, ...]]:
