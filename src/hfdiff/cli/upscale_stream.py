@@ -61,7 +61,7 @@ def upscale_stream(
 
 def _gathered(write: Callable[[IO[bytes]], "Account"]) -> tuple["Account", IO[bytes]]:
     """The output whole, before its first byte goes out; in a file, as it may be large."""
-    stream = tempfile.TemporaryFile()
+    stream = tempfile.TemporaryFile()  # noqa: SIM115  (whoever copies it closes it)
     try:
         account = write(stream)
         stream.seek(0)  # what was held back is written now
