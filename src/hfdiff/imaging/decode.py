@@ -49,7 +49,7 @@ def opened(source: Path | IO[bytes], formats: list[str]) -> Iterator[Image.Image
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise ImageError(
-            f"the picture claims more pixels than is safe to decode: the most is {most:.0f} megapixels"
+            f"the picture claims more pixels than is safe to decode: at most {most:.0f} megapixels"
         ) from error
     except DAMAGE as error:
         raise ImageError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
