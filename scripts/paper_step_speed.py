@@ -1,11 +1,11 @@
-"""Samples per second and peak memory of whole distillation steps of preset `paper`, as trained.
+"""Samples per second and peak memory of whole distillation steps of preset `paper`.
 
     python scripts/paper_step_speed.py PICTURES [KEY=VALUE ...]
 
 Networks of the published sizes with random weights, in the loop and on the data of `hfdiff train
 distill --preset paper`, on a GPU where there is one; without the pool of pairs, norms of terms,
-checkpoints and validation. Eight steps, of which the first three (the GPU's
-choice of algorithms, the loaders' start) are left out.
+checkpoints and validation. Eight steps, of which the first three (the GPU's choice of algorithms,
+the loaders' start) are left out.
 """
 
 import contextlib

@@ -234,19 +234,17 @@ def _upscale_nothing(
     report.begin("dry run: nothing is written", plan)
     for record in refused(plan):
         report.add(record)
-    if not plan.jobs:
-        report.end()
-        raise typer.Exit(1 if plan.refusals else 0)
-    from hfdiff.model.model_file import describe
-    from hfdiff.upscaling.forecast import forecast
-    from hfdiff.upscaling.run import planned
-
-    description = describe(path)
     jobs = []
-    for job, record in planned(plan, description, load["dtype"], options, writing):
-        report.add(record)
-        if record.status == "planned":
-            jobs.append(job)
+    if plan.jobs:
+        from hfdiff.model.model_file import describe
+        from hfdiff.upscaling.forecast import forecast
+        from hfdiff.upscaling.run import planned
+
+        description = describe(path)
+        for job, record in planned(plan, description, load["dtype"], options, writing):
+            report.add(record)
+            if record.status == "planned":
+                jobs.append(job)
     report.end()
     if jobs:
         where = {"device": load["device"], "dtype": load["dtype"]}
