@@ -234,21 +234,22 @@ def _upscale_nothing(
     report.begin("dry run: nothing is written", plan)
     for record in refused(plan):
         report.add(record)
-    jobs = []
-    if plan.jobs:
+    if plan.jobs:  # what follows imports torch
         from hfdiff.model.model_file import describe
         from hfdiff.upscaling.forecast import forecast
         from hfdiff.upscaling.run import planned
 
-        description = describe(path)
+        description, jobs = describe(path), []
         for job, record in planned(plan, description, load["dtype"], options, writing):
             report.add(record)
             if record.status == "planned":
                 jobs.append(job)
-    report.end()
-    if jobs:
-        where = {"device": load["device"], "dtype": load["dtype"]}
-        report.foresee(forecast(jobs, description, options, **where, writing=writing, began=began))
+        report.end()
+        if jobs:
+            given = {"device": load["device"], "dtype": load["dtype"], "writing": writing}
+            report.foresee(forecast(jobs, description, options, **given, began=began))
+    else:
+        report.end()
     if report.count["failed"] or report.count["exists"]:
         raise typer.Exit(1)
 

@@ -1,9 +1,7 @@
 """``hfdiff upscale`` where - stands for standard input or standard output."""
 
 import contextlib
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -34,6 +32,7 @@ def upscale_stream(
 ) -> None:
     """One picture where - stands for standard input, or for standard output, or both."""
     import io
+    import shutil
 
     from hfdiff.imaging.files import read_header, read_picture
 
@@ -61,6 +60,8 @@ def upscale_stream(
 
 def _gathered(write: Callable[[IO[bytes]], "Account"]) -> tuple["Account", IO[bytes]]:
     """The output whole, before its first byte goes out; in a file, as it may be large."""
+    import tempfile
+
     stream = tempfile.TemporaryFile()  # noqa: SIM115  (whoever copies it closes it)
     try:
         account = write(stream)
