@@ -9,10 +9,10 @@ from hfdiff.model.config import ModelConfig
 from hfdiff.upscaling.options import UpscaleOptions, check_growth, target_size
 from hfdiff.upscaling.tiles import TilePlan, plan_axis
 
-# How far, in lq pixels, `hfdiff.upscaling.fidelity` looks (torch is not needed to plan).
+# How far, in lq pixels, `fidelity` and `alpha` beside this look (torch is not needed to plan).
 COLOUR_REACH = 7  # three on either side, twice, and one for the enlargement
 FIDELITY_REACH = 4  # two of the cubic, one of each of the two linear steps
-_ALPHA_MARGIN = 3  # lq pixels that the cubic of the alpha channel reaches
+ALPHA_REACH = 8  # three on either side, twice, and two of the cubic
 
 
 def plan_tiles(
@@ -24,7 +24,7 @@ def plan_tiles(
         size: (width, height) in pixels.
         options: Its enlargement.
         config: The model, whose tile, overlap and halo it is.
-        has_alpha: Whether alpha, which is resized beside the network, needs its margin.
+        has_alpha: Whether alpha, and the colours it hides, need their margin.
 
     Raises:
         SettingsError: for sizes and tiles that cannot work.
@@ -33,15 +33,15 @@ def plan_tiles(
     check_growth(size, wanted)
     tile = config.tile if options.tile is None else options.tile
     overlap = config.overlap if options.overlap is None else options.overlap
-    least = _ALPHA_MARGIN if has_alpha else 0
     halo = config.halo + (COLOUR_REACH if fixes_colours(options, config) else 0)
     halo += FIDELITY_REACH if options.fidelity else 0
+    halo += ALPHA_REACH if has_alpha else 0
     columns, rows = (
         plan_axis(
             length,
             tile=tile or length,
             overlap=overlap,
-            halo=max(least, halo + _margin(length * config.scale, target, config.scale)),
+            halo=halo + _margin(length * config.scale, target, config.scale),
             multiple=config.multiple,
             target=target,
         )

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from hfdiff.imaging.picture import Picture
 from hfdiff.imaging.pixels import Samples, samples_from_01
 from hfdiff.imaging.resize import Axis, resample
+from hfdiff.upscaling.alpha import fill_hidden, join_alpha
 from hfdiff.upscaling.options import UpscaleOptions
 from hfdiff.upscaling.tiles import Tile, TilePlan
 
@@ -107,27 +107,23 @@ class RowSink:
 
 
 def colour_of(window_01: Tensor) -> Tensor:
-    """The three channels that the network sees; colour is premultiplied by alpha."""
-    channels = window_01.shape[1]
-    has_alpha = channels in (2, 4)
-    colour = window_01[:, : channels - 1] if has_alpha else window_01
-    if has_alpha:
-        colour = colour * window_01[:, -1:]
+    """The three channels that the network sees; what does not show is filled from near by."""
+    colour = fill_hidden(window_01) if _has_alpha(window_01) else window_01
     return colour.expand(-1, 3, -1, -1)
 
 
 def finish(work: Work, tile: Tile, window_01: Tensor, sr_01: Tensor) -> Tensor:
     """A tile's result on the target's grid, in the picture's own channels, cut to what is kept."""
     scale = sr_01.shape[-1] // window_01.shape[-1]
-    colour = _on_target(work.plan, tile, sr_01, scale)
     if work.picture.channels < 3:
-        colour = colour.mean(1, keepdim=True)
-    if work.picture.has_alpha:
-        alpha = _on_target(work.plan, tile, window_01[:, -1:], 1).clamp(0.0, 1.0)
-        # Where nothing shows, any colour will do; the floor keeps the quotient finite.
-        colour = (colour / alpha.clamp_min(1.0 / 65_535)).clamp(0.0, 1.0)
-        colour = torch.cat((colour, alpha), 1)
-    return colour[0]
+        sr_01 = sr_01.mean(1, keepdim=True)
+    if _has_alpha(window_01):
+        sr_01 = join_alpha(sr_01, window_01)
+    return _on_target(work.plan, tile, sr_01, scale)[0]
+
+
+def _has_alpha(window_01: Tensor) -> bool:
+    return window_01.shape[1] in (2, 4)
 
 
 def _on_target(plan: TilePlan, tile: Tile, picture: Tensor, scale: int) -> Tensor:

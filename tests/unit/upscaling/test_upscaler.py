@@ -1,4 +1,4 @@
-"""The main path on the identity model: sizes, tiles, alpha, grey, order, threads, memory."""
+"""The main path on the identity model: sizes, tiles, grey, order, threads, memory."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -113,40 +113,6 @@ def test_grey_as_rgb_stays_grey(identity):
 
     assert np.array_equal(better.samples[..., 0], better.samples[..., 1])
     assert np.array_equal(better.samples[..., 0], better.samples[..., 2])
-
-
-def test_opaque_alpha_changes_no_colour(identity):
-    rgb = scene(20, 30).samples
-    opaque = np.concatenate([rgb, np.full((20, 30, 1), 255, np.uint8)], axis=2)
-
-    plain = identity.upscale(Picture(samples=rgb), UpscaleOptions()).samples
-    better = identity.upscale(Picture(samples=opaque), UpscaleOptions()).samples
-
-    assert np.array_equal(better[..., :3], plain)
-    assert (better[..., 3] == 255).all()
-
-
-def test_hidden_colours_do_not_leak_through_alpha(identity):
-    """A red disc on transparent green: over white and black no green fringe (users 6.1.6)."""
-    y, x = np.mgrid[:40, :40]
-    alpha = np.clip((15 - np.hypot(y - 19.5, x - 19.5)) * 128 + 128, 0, 255)
-    rgba = np.zeros((40, 40, 4), np.uint8)
-    rgba[..., 3] = alpha
-    rgba[..., 0] = np.where(alpha > 0, 255, 0)
-    rgba[..., 1] = np.where(alpha > 0, 0, 255)
-
-    better = identity.upscale(Picture(samples=rgba), UpscaleOptions()).samples.astype(float)
-
-    green_over_black = better[..., 1] * better[..., 3] / 255
-    assert green_over_black.max() <= 3
-
-
-def test_fully_transparent_stays_finite(identity):
-    rgba = np.concatenate([scene(9, 9).samples, np.zeros((9, 9, 1), np.uint8)], axis=2)
-
-    better = identity.upscale(Picture(samples=rgba), UpscaleOptions()).samples
-
-    assert (better[..., 3] == 0).all()
 
 
 def test_sixteen_bit_samples_stay_sixteen_bit(identity):
