@@ -55,7 +55,7 @@ def join_alpha(sr_01: Tensor, window_01: Tensor) -> Tensor:
     factor = sr_01.shape[-1] // window_01.shape[-1]
     colour, alpha = window_01[:, :-1], window_01[:, -1:]
     cubic = enlarge_cubic(torch.cat((colour * alpha, fill_hidden(window_01), alpha), 1), factor)
-    multiplied, filled, alpha = cubic.split((colour.shape[1], colour.shape[1], 1), 1)
+    multiplied, filled, alpha = torch.split(cubic, [colour.shape[1], colour.shape[1], 1], 1)
     filled = filled.clamp(0.0, 1.0)  # as answers are
     # Divided by alpha, held where that vanishes; the kernel's overshoot is in both.
     missing = (multiplied - alpha * filled) * alpha / (alpha * alpha + _LEAST * _LEAST)
