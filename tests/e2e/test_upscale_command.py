@@ -439,6 +439,7 @@ def test_a_dry_run_writes_nothing_and_says_what_would_be(tmp_path):
     """users 6.4.13; how near the forecast is: scripts/forecast_against_truth.py."""
     picture(tmp_path / "in" / "a.png")
     (tmp_path / "in" / "b.png").write_text("no picture")
+    Image.new("CMYK", (8, 6)).save(tmp_path / "in" / "c.jpg")
 
     people = run("upscale", "in", "-o", "out", "--dry-run", cwd=tmp_path, expect=1)
     machines = run("upscale", "in", "-o", "out", "--dry-run", "--json", cwd=tmp_path, expect=1)
@@ -446,11 +447,12 @@ def test_a_dry_run_writes_nothing_and_says_what_would_be(tmp_path):
     assert not (tmp_path / "out").exists()
     lines = people.stdout.decode().splitlines()
     assert lines[0] == "in/a.png  40x30 -> 160x120  out/a.png"
-    assert lines[1].startswith("1 picture, 0.00 MP -> 0.02 MP, 1 tile: about ")
+    assert lines[1] == "in/c.jpg  8x6 -> 32x24  out/c.jpg  (CMYK converted to RGB)"
+    assert lines[2].startswith("2 pictures, 0.00 MP -> 0.02 MP, 2 tiles: about ")
     assert "failed: in/b.png: not a picture" in people.stderr.decode()
     *pictures, last = records(machines)
-    assert [record["status"] for record in pictures] == ["failed", "planned"]
-    assert last["forecast"]["tiles"] == 1
+    assert [record["status"] for record in pictures] == ["failed", "planned", "planned"]
+    assert last["forecast"]["tiles"] == 2
     assert last["forecast"]["seconds"] > 0
 
 
@@ -531,6 +533,9 @@ def test_alpha_forces_a_format_that_can_hold_it_and_says_so(tmp_path):
         (["upscale", "a.png", "--scale", "2", "--size", "9x9"], 2, "exclude each other"),
         (["upscale", "a.png", "--size", "big"], 2, "size is WIDTHxHEIGHT"),
         (["upscale", "a.png", "--tile", "-3"], 2, "tile must be at least 0"),
+        (["upscale", "a.png", "--tile", "7"], 2, "a tile of 7 pixels is too small"),
+        (["upscale", "a.png", "--tile", "7", "--dry-run"], 2, "a tile of 7 pixels is too small"),
+        (["upscale", "a.png", "-o", "y.jpg", "-f", "png"], 2, "y.jpg does not say PNG"),
         (["upscale", "a.png", "--steps", "4"], 2, "one step only"),
         (["upscale", "a.png", "--device", "abacus"], 2, "'abacus' is no device"),
         (["upscale", "a.png", "--format", "doc"], 2, "format must be one of auto, png"),
@@ -548,6 +553,21 @@ def test_wrong_use_is_one_sentence_and_an_exit_code(tmp_path, arguments, code, m
 
     assert message in done.stderr.decode()
     assert listed(tmp_path) == ["a.png", "a2.png"]
+
+
+@pytest.mark.parametrize("name", ["-minus.png", "-q", "--overwrite"])
+def test_a_file_that_looks_like_options_is_not_taken_for_them(tmp_path, name):
+    """As a pattern of the shell gives it."""
+    picture(tmp_path / name, format="PNG")
+
+    done = run("upscale", name, "-o", "out", cwd=tmp_path, expect=2)
+    run("upscale", "-o", "out", *IDENTITY, "--", name, cwd=tmp_path)
+    run("upscale", f"./{name}", "-o", "other/", cwd=tmp_path)
+
+    error = done.stderr.decode()
+    assert f"error: {name} is the name of a file here, and would be read as options" in error
+    assert f"hint: write ./{name}, or put -- before the names" in error
+    assert listed(tmp_path / "other") == [name if "." in name else f"{name}.png"]
 
 
 def test_a_hub_id_offline_is_one_sentence(tmp_path, monkeypatch):

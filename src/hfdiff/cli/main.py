@@ -4,6 +4,7 @@ Nothing heavy is imported here or at the top of any command's file: ``--help`` l
 costs little more than `import typer`.
 """
 
+import itertools
 import logging
 import os
 import sys
@@ -87,6 +88,7 @@ def run() -> NoReturn:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
+        _check_names(sys.argv[1:])
         app()
     except HFDiffError as error:
         if os.environ.get("HFDIFF_DEBUG"):
@@ -104,6 +106,20 @@ def run() -> NoReturn:
         _complain(f"{type(error).__name__}: {error}", "hfdiff --debug COMMAND ... shows where")
         sys.exit(FAILED)
     sys.exit(0)
+
+
+def _check_names(words: list[str]) -> None:
+    """Refuse files that a pattern of the shell gave and that would be read as options.
+
+    Raises:
+        SettingsError: naming the first.
+    """
+    for word in itertools.takewhile(lambda word: word != "--", words):
+        if word.startswith("-") and word != "-" and os.path.lexists(word):
+            raise SettingsError(
+                f"{word} is the name of a file here, and would be read as options",
+                hint=f"write ./{word}, or put -- before the names",
+            )
 
 
 def _of_the_machine(error: OSError | MemoryError) -> str:

@@ -43,6 +43,10 @@ class Report:
         if plan.ignored:
             ignored = counted(plan.ignored, "file is no picture", "files are no pictures")
             _note(f"{ignored}: passed over")
+        if plan.unfollowed:
+            _note(
+                f"{counted(plan.unfollowed, 'link to a folder', 'links to folders')}: not followed"
+            )
         if plan.earlier:
             outputs = ("output of an earlier run was", "outputs of earlier runs were")
             _note(f"{counted(plan.earlier, *outputs)} passed over")

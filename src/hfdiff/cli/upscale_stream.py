@@ -79,7 +79,7 @@ def _gathered(write: Callable[[IO[bytes]], "Account"]) -> tuple["Account", IO[by
 def _stream_target(header: "Header", naming: "Naming") -> tuple[Path | None, str, tuple[str, ...]]:
     """Where one picture goes (None: standard output), its format, and notes on both."""
     from hfdiff.imaging.files import PICTURE_SUFFIXES
-    from hfdiff.upscaling.names import choose_format, fitting_name
+    from hfdiff.upscaling.names import check_ending, choose_format, fitting_name
 
     single = naming.output
     if single is None or str(single) == "-":
@@ -88,8 +88,9 @@ def _stream_target(header: "Header", naming: "Naming") -> tuple[Path | None, str
         raise SettingsError(f"- has no name for a file in the folder {single}", hint="name a file")
     if naming.format is None and single.suffix.lower() not in PICTURE_SUFFIXES:
         raise SettingsError(f"the name {single} tells no format", hint="add --format png")
+    check_ending(single, naming)
     wanted, notes = choose_format(header, naming, single)
-    target = fitting_name(single, wanted, naming)
+    target = fitting_name(single, wanted)
     if target.exists() and not target.is_file():
         raise ImageError(f"the output {target} is no regular file")
     if target.exists() and not naming.overwrite:

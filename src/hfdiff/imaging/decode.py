@@ -44,8 +44,7 @@ def opened(source: Path | IO[bytes], formats: list[str]) -> Iterator[Image.Image
     try:
         image = _open(source, formats)
     except UnidentifiedImageError as error:
-        known = why_unread(source)
-        raise ImageError(known or "not a picture in a format that hfdiff reads") from error
+        raise ImageError(why_unread(source)) from error
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise ImageError(
@@ -139,7 +138,7 @@ def notes_on(image: Image.Image, source: Path | IO[bytes]) -> tuple[str, ...]:
         notes.append(f"first of {frames} frames or pages")
     if image.mode == "CMYK":
         by_profile = profiles.fits(image.info.get("icc_profile"), image.mode)
-        notes.append(f"CMYK converted to RGB{' by its profile' if by_profile else ''}")
+        notes.append(f"CMYK converted to {'sRGB by its profile' if by_profile else 'RGB'}")
     if (bits := image.info.get("bit_depth", 8)) > 8:  # of HEIC
         notes.append(f"{bits} bits a sample were rounded to 8")
     if image.mode in _CONVERTED and image.format != "GIF":  # which knows nothing but palettes

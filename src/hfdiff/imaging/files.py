@@ -116,6 +116,16 @@ def read_header(source: Path | IO[bytes]) -> Header:
         )
 
 
+def read_notes(source: Path | IO[bytes]) -> tuple[str, ...]:
+    """What `read_picture` would say of a picture, as far as that is known without decoding it.
+
+    Raises:
+        ImageError: as `read_header`.
+    """
+    with opened(source, list(FORMATS)) as image:
+        return (*notes_on(image, source), *metadata_of(image)[1])
+
+
 def read_picture(source: Path | IO[bytes]) -> Picture:
     """Read a picture: upright, grey as one channel, palette and CMYK as RGB, alpha kept.
 

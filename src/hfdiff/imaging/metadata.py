@@ -177,13 +177,15 @@ def _xmp(image: Image.Image) -> tuple[bytes | None, tuple[str, ...]]:
 
 
 def _profile(image: Image.Image) -> tuple[bytes | None, list[str]]:
-    """The profile that the samples keep; those of inks and Lab do not describe what was made."""
+    """The profile that the samples keep, or that of sRGB where they were converted by theirs."""
     icc = image.info.get("icc_profile")
+    if image.mode in ("CMYK", "LAB"):
+        return (profiles.srgb() if profiles.fits(icc, image.mode) else None), []
     if image.format == "PNG" and not icc and "srgb" not in image.info:
         gamma, primaries = image.info.get("gamma"), image.info.get("chromaticity")
         grey = image.mode in ("1", "L", "LA", "I;16")
         icc = profile_of(gamma, primaries, grey=grey)
-    if not isinstance(icc, bytes) or not icc or image.mode in ("CMYK", "LAB"):
+    if not isinstance(icc, bytes) or not icc:
         return None, []
     name = profiles.name_of(icc)
     if name is None:

@@ -25,6 +25,15 @@ _SIGNATURES = (
     (b"IIU\0", "camera raw"),
     (b"\0\0\0\x18ftypcrx ", "camera raw"),
 )
+_OURS = (
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+)
+_AVIF = (b"ftypavif", b"ftypavis")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _DNG_VERSION = 50706
 _NEED_HEIF = "HEIC pictures need an extra: pip install 'hfdiff[heif]'"
@@ -65,15 +74,34 @@ def register_heif(source: Path | IO[bytes]) -> None:
     pi_heif.register_heif_opener()
 
 
-def why_unread(source: Path | IO[bytes]) -> str | None:
-    """What a file is that Pillow did not recognise, and what to do; None where that is unknown."""
-    head = head_of(source, 16)
+def why_unread(source: Path | IO[bytes]) -> str:
+    """What a file is that Pillow did not recognise, and what to do.
+
+    Told by its content; by its name only where that says nothing.
+    """
+    head = head_of(source, 64)
+    if not head:
+        return "the file is empty"
     if _is_heic(head):
-        return _NEED_HEIF if "HEIF" not in Image.OPEN else None
+        return _NEED_HEIF if "HEIF" not in Image.OPEN else _broken("HEIC")
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return _not_read(kind)
-    return None
+    if (ours := _begins_as(head)) is not None:
+        return _broken(ours)
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
+        return "a web page, not a picture"
+    if isinstance(source, Path) and source.suffix.lower() in _RAW:
+        return _not_read("camera raw")
+    return "not a picture in a format that hfdiff reads"
+
+
+def _begins_as(head: bytes) -> str | None:
+    """Which of the formats that hfdiff reads a file begins as."""
+    for signature, kind in _OURS:
+        if head.startswith(signature):
+            return kind
+    return "AVIF" if head[4:12] in _AVIF else None
 
 
 def raw_in_disguise(image: Image.Image, source: Path | IO[bytes]) -> str | None:
@@ -87,6 +115,10 @@ def raw_in_disguise(image: Image.Image, source: Path | IO[bytes]) -> str | None:
 
 def _is_heic(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS
+
+
+def _broken(kind: str) -> str:
+    return f"begins as {kind}, but is broken or of a kind that hfdiff does not read"
 
 
 def _not_read(kind: str) -> str:

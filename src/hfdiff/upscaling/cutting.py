@@ -1,11 +1,13 @@
 """How a picture is cut into tiles: a function of its size, the model and the options alone."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 
 from hfdiff.core.errors import SettingsError
 from hfdiff.imaging.resize import Axis
 from hfdiff.model.config import ModelConfig
+from hfdiff.upscaling.names import Job
 from hfdiff.upscaling.options import UpscaleOptions, check_growth, target_size
 from hfdiff.upscaling.tiles import TilePlan, plan_axis
 
@@ -48,6 +50,17 @@ def plan_tiles(
         for length, target in zip(size, wanted, strict=True)
     )
     return TilePlan(rows=rows, columns=columns)
+
+
+def check_cuts(jobs: Iterable[Job], options: UpscaleOptions, config: ModelConfig) -> None:
+    """Refuse options by which one of the pictures cannot be cut, before any is computed.
+
+    Raises:
+        SettingsError: as `plan_tiles`.
+    """
+    for job in jobs:
+        if not job.is_kept:
+            plan_tiles(job.size, options, config, has_alpha=job.has_alpha)
 
 
 def smaller_work(

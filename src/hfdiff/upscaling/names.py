@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from hfdiff.core.errors import SettingsError
 from hfdiff.imaging.deep import AVIF_BITS, DEEP_FORMATS
-from hfdiff.imaging.files import FORMATS, Header, format_named
+from hfdiff.imaging.files import FORMATS, PICTURE_SUFFIXES, Header, format_named
 from hfdiff.upscaling.options import Naming, UpscaleOptions, is_kept
 from hfdiff.upscaling.search import exists
 
@@ -70,7 +71,7 @@ def plan_job(
     """Name and format of one output; ``single`` is its name if one file was named."""
     wanted, notes = choose_format(item.header, naming, single)
     if single is not None:
-        target = fitting_name(single, wanted, naming)
+        target = fitting_name(single, wanted)
     else:
         folder = folder_for(item, naming)
         stem = item.path.stem + mark(item, folder, naming, options, model_scale)
@@ -110,10 +111,26 @@ def choose_format(
     return wanted, tuple(notes)
 
 
-def fitting_name(single: Path, wanted: str, naming: Naming) -> Path:
+def check_ending(single: Path, naming: Naming) -> None:
+    """Refuse the name of an output whose ending tells no format, or another than was asked for.
+
+    Raises:
+        SettingsError: then.
+    """
+    if naming.format is None:
+        format_named(single.suffix)
+    elif single != fitting_name(single, naming.format):
+        raise SettingsError(
+            f"the name {single} does not say {naming.format}, which was asked for",
+            hint=f"end it in {FORMATS[naming.format].suffixes[0]}, or leave --format out",
+        )
+
+
+def fitting_name(single: Path, wanted: str) -> Path:
     """The file that was named, with another ending where its own would belie the format."""
-    fits = single.suffix.lower() in FORMATS[wanted].suffixes or naming.format is not None
-    return single if fits else single.with_suffix(FORMATS[wanted].suffixes[0])
+    belies = PICTURE_SUFFIXES - frozenset(FORMATS[wanted].suffixes)
+    wrong = single.suffix.lower() in belies
+    return single.with_suffix(FORMATS[wanted].suffixes[0]) if wrong else single
 
 
 def folder_for(item: Placed, naming: Naming) -> Path:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hfdiff.core.errors import HFDiffError, ImageError, SettingsError
-from hfdiff.imaging.files import PICTURE_SUFFIXES, Header, check_holds, format_named, read_header
+from hfdiff.imaging.files import PICTURE_SUFFIXES, Header, check_holds, read_header
 from hfdiff.upscaling.names import (
     Found,
     Job,
+    check_ending,
     folder_for,
     is_beside,
     is_earlier_output,
@@ -29,7 +30,8 @@ from hfdiff.upscaling.search import Input, Refusal, exists, expand, leads_out
 class Plan:
     """Everything that will be done, and what will not.
 
-    Of files in folders, ``ignored`` are no pictures by name, ``earlier`` outputs of earlier runs.
+    Of files in folders, ``ignored`` are no pictures by name, ``earlier`` outputs of earlier runs;
+    ``unfollowed`` are links to folders.
     ``naming`` is what outputs were named by.
     """
 
@@ -37,6 +39,7 @@ class Plan:
     refusals: tuple[Refusal, ...]
     ignored: int
     earlier: int
+    unfollowed: int = 0
     naming: Naming = field(default_factory=Naming)
 
     def root_of(self, job: Job) -> Path:
@@ -92,19 +95,25 @@ def plan_work(
         refusals=tuple(refusals),
         ignored=search.ignored,
         earlier=earlier,
+        unfollowed=search.unfollowed,
         naming=naming,
     )
 
 
 def _without_earlier_outputs(files: Mapping[Path, Input], naming: Naming) -> list[Input]:
-    """In order of paths. Only what was met in a folder is passed over; what is named is wanted."""
+    """In order of paths. Only what was met in a folder is passed over; what is named is wanted.
+
+    Wherever this run writes: outputs of one that wrote beside its sources are not enlarged again.
+    A suffix of this run tells outputs only where it would put them.
+    """
     sources = {*files, *(place.with_suffix("") for place in files)}
+
+    def is_earlier(place: Path, item: Input) -> bool:
+        suffix = naming.suffix if is_beside(item, folder_for(item, naming)) else None
+        return is_earlier_output(place, sources, suffix=suffix)
+
     kept = [
-        item
-        for place, item in files.items()
-        if item.folder is None
-        or not is_beside(item, folder_for(item, naming))
-        or not is_earlier_output(place, sources, suffix=naming.suffix)
+        item for place, item in files.items() if item.folder is None or not is_earlier(place, item)
     ]
     return sorted(kept, key=lambda item: item.path)
 
@@ -143,8 +152,7 @@ def _single_file_output(naming: Naming, inputs: list[Input]) -> Path | None:
                 hint=f"end it in .png or the like for a file, or write {output}/ for a folder",
             )
         return None
-    if naming.format is None:
-        format_named(output.suffix)
+    check_ending(output, naming)
     if len(inputs) > 1:
         raise SettingsError(
             f"{len(inputs)} inputs cannot become the one file {output}", hint="name a folder by -o"

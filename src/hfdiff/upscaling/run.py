@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hfdiff.core.devices import release_memory
-from hfdiff.imaging.files import read_picture
+from hfdiff.core.errors import ImageError
+from hfdiff.imaging.files import read_notes, read_picture
 from hfdiff.model.model_file import Description
+from hfdiff.upscaling.cutting import check_cuts
 from hfdiff.upscaling.ledger import LEDGER_NAME, Ledger, Verdict
 from hfdiff.upscaling.names import Job
 from hfdiff.upscaling.options import UpscaleOptions, Writing
@@ -41,7 +43,11 @@ def run_plan(
         options: Size, seed, steps, tiling.
         writing: How outputs are encoded.
         on_progress: Called with (job, tiles done, tiles in all).
+
+    Raises:
+        SettingsError: where the options' tiles cannot work for one of the pictures.
     """
+    check_cuts(plan.jobs, options, upscaler.model.config)
     yield from refused(plan)
     run = _Run(plan, upscaler, options, writing or Writing(), on_progress)
     try:
@@ -63,7 +69,12 @@ def run_plan(
 def planned(
     plan: Plan, description: Description, dtype: str, options: UpscaleOptions, writing: Writing
 ) -> Iterator[tuple[Job, Record]]:
-    """Every job of a dry run, and its record: ``planned``, or what an earlier run made of it."""
+    """Every job of a dry run, and its record: ``planned``, or what an earlier run made of it.
+
+    Raises:
+        SettingsError: as `run_plan`.
+    """
+    check_cuts(plan.jobs, options, description.config)
     for job in plan.jobs:
         status: Status = "planned"
         root = plan.root_of(job)
@@ -76,7 +87,12 @@ def planned(
                 ledger.close()
                 status = _FORESEEN[verdict]
         reason = f"{job.target} exists" if status == "exists" else ""
-        yield job, record_of(job, status, reason=reason, notes=job.notes)
+        told: tuple[str, ...] = ()
+        try:
+            told = read_notes(job.source) if status == "planned" else ()
+        except ImageError as error:  # its header could be read a moment ago
+            status, reason = "failed", reason_of(error)
+        yield job, record_of(job, status, reason=reason, notes=(*job.notes, *told))
 
 
 _FORESEEN: dict[Verdict, Status] = {"made": "kept", "stale": "planned", "foreign": "exists"}

@@ -47,11 +47,16 @@ class Refusal:
 
 @dataclass(kw_only=True)
 class Search:
-    """What was found behind the inputs so far."""
+    """What was found behind the inputs so far.
+
+    Of folders entered, ``ignored`` are files that are no pictures by name, ``unfollowed`` links to
+    other folders.
+    """
 
     files: dict[Path, Input] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     ignored: int = 0
+    unfollowed: int = 0
 
 
 def expand(inputs: Iterable[str], naming: Naming) -> Search:
@@ -74,7 +79,7 @@ def expand(inputs: Iterable[str], naming: Naming) -> Search:
 def _enter(folder: Path, naming: Naming, search: Search) -> None:
     """Add the pictures of a folder."""
     home = folder.resolve()
-    for file in _walk(folder, naming, search.refusals):
+    for file in _walk(folder, naming, search):
         below = file.relative_to(folder)  # without links to folders, which are not followed
         if file.suffix.lower() in PICTURE_SUFFIXES:
             item = Input(path=file, below=below, place=home / below, folder=folder)
@@ -102,12 +107,12 @@ def exists(path: Path) -> bool:
         return False
 
 
-def _walk(folder: Path, naming: Naming, refusals: list[Refusal]) -> Iterator[Path]:
+def _walk(folder: Path, naming: Naming, search: Search) -> Iterator[Path]:
     """Visible files of a folder; links to folders are not followed, the output is not entered."""
 
     def refuse(error: OSError) -> None:
         reason = f"cannot be entered: {error.strerror}"
-        refusals.append(Refusal(source=Path(error.filename), reason=reason))
+        search.refusals.append(Refusal(source=Path(error.filename), reason=reason))
 
     output = naming.output.resolve() if naming.output is not None else None
     for root, folders, files in os.walk(folder, onerror=refuse):
@@ -119,6 +124,7 @@ def _walk(folder: Path, naming: Naming, refusals: list[Refusal]) -> Iterator[Pat
             and not name.startswith(".")
             and (output is None or (here / name).resolve() != output)
         )
+        search.unfollowed += sum((here / name).is_symlink() for name in folders)
         yield from (here / name for name in sorted(files) if not name.startswith("."))
 
 

@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 from hfdiff.core.errors import ImageError, SettingsError
+from hfdiff.imaging import profiles
 from hfdiff.imaging.files import (
     FORMATS,
     check_holds,
@@ -96,7 +97,7 @@ def test_cmyk_becomes_rgb_and_says_so(kind):
     assert min(green, blue) > 140
 
 
-def test_lab_becomes_rgb_and_leaves_its_profile_behind():
+def test_lab_becomes_rgb_and_says_so_in_a_profile():
     from PIL import ImageCms
 
     srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
@@ -106,7 +107,7 @@ def test_lab_becomes_rgb_and_leaves_its_profile_behind():
     picture = read_picture(saved(converted, "TIFF"))
 
     assert np.abs(picture.samples.astype(int) - (180, 90, 40)).max() <= 3
-    assert picture.metadata.icc is None
+    assert picture.metadata.icc == profiles.srgb()
 
 
 @pytest.mark.parametrize("path", sorted(PNGSUITE.glob("[bt]*.png")), ids=lambda path: path.stem)
@@ -124,7 +125,7 @@ def test_pngsuite_is_read_as_another_decoder_reads_it(path):
 
 @pytest.mark.parametrize("path", sorted(PNGSUITE.glob("x*.png")), ids=lambda path: path.stem)
 def test_broken_files_of_pngsuite_are_refused(path):
-    with pytest.raises(ImageError, match=r"not a picture in a format|the picture is broken"):
+    with pytest.raises(ImageError, match=r"not a picture in a format|is broken"):
         read_picture(path)
 
 

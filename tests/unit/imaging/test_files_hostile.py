@@ -14,6 +14,7 @@ from hfdiff.core.errors import HFDiffError, ImageError
 from hfdiff.imaging.files import read_header, read_picture
 
 KINDS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
+BEGINS = "begins as {}, but is broken or of a kind that hfdiff does not read"
 
 
 def content(kind, height=60, width=70, **options):
@@ -50,10 +51,28 @@ def test_a_tiff_cut_off_is_refused(tenth):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\x00", b"hello, I am a text\n" * 50, b"<html></html>", bytes(5000)]
+    ("data", "sentence"),
+    [
+        (b"", "the file is empty"),
+        (b"\x00", "not a picture in a format that hfdiff reads"),
+        (b"hello, I am a text\n" * 50, "not a picture in a format that hfdiff reads"),
+        (bytes(5000), "not a picture in a format that hfdiff reads"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html><html></html>", "a web page, not a picture"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(99), BEGINS.format("PNG")),
+        (b"\xff\xd8\xff" + bytes(99), BEGINS.format("JPEG")),
+        (b"GIF89", BEGINS.format("GIF")),
+        (b"\0\0\0\x20ftypavif\0\0\0\0", BEGINS.format("AVIF")),
+    ],
 )
-def test_what_is_no_picture_is_said_to_be_none(data):
-    assert sentence_from(data) == "not a picture in a format that hfdiff reads"
+def test_what_is_no_picture_is_said_to_be_none(data, sentence):
+    assert sentence_from(data) == sentence
+
+
+def test_a_raw_file_of_unknown_content_is_told_by_its_name(tmp_path):
+    (tmp_path / "a.NEF").write_bytes(bytes(99))
+
+    with pytest.raises(ImageError, match="camera raw is not read: develop it first"):
+        read_header(tmp_path / "a.NEF")
 
 
 def test_formats_that_hfdiff_does_not_read_are_not_tried():

@@ -9,7 +9,7 @@ from PIL import Image
 
 import profiles
 from hfdiff.imaging.files import encode_picture, read_picture
-from hfdiff.imaging.profiles import fits, in_srgb, is_srgb, name_of
+from hfdiff.imaging.profiles import fits, in_srgb, is_srgb, name_of, srgb
 
 SAMPLES = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
 INKS = np.random.default_rng(1).integers(0, 200, (6, 5, 4), np.uint8).repeat(8, 0).repeat(8, 1)
@@ -104,8 +104,9 @@ def test_inks_become_rgb_by_their_profile(kind):
         output_profile="srgb", intent="relative", black_point_compensation=True
     ).icc_import(input_profile="srgb")
     mine = pyvips.Image.new_from_array(picture.samples, interpretation="srgb")
-    assert "CMYK converted to RGB by its profile" in picture.notes
-    assert picture.metadata.icc is None
+    assert "CMYK converted to sRGB by its profile" in picture.notes
+    assert picture.metadata.icc == srgb()
+    assert is_srgb(name_of(srgb()))
     assert mine.icc_import(input_profile="srgb").dE00(wanted).numpy().max() < 3
 
 

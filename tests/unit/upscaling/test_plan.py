@@ -71,7 +71,18 @@ def test_one_picture_may_be_given_a_name():
 
     assert pairs(plan("a.png", output="new/b.jpg")) == {"a.png": "new/b.jpg"}
     assert plan("a.png", output="new/b.jpg").jobs[0].format == "JPEG"
-    assert plan("a.png", output="b.JPG", format="PNG").jobs[0].format == "PNG"
+    assert plan("a.png", output="b.JPG", format="JPEG").jobs[0].target == Path("b.JPG")
+
+
+@pytest.mark.parametrize("name", ["b.JPG", "b.gif"])
+def test_a_name_that_says_another_format_than_was_asked_for_is_refused(name):
+    """It would be a PNG under that name."""
+    picture("a.png")
+
+    with pytest.raises(SettingsError, match=rf"the name {name} does not say PNG") as caught:
+        plan("a.png", output=name, format="PNG")
+
+    assert caught.value.hint == "end it in .png, or leave --format out"
 
 
 def test_folders_are_mirrored():
@@ -120,7 +131,7 @@ def test_broken_files_are_refused_and_the_rest_is_planned():
     assert list(pairs(made)) == ["in/a.png"]
     assert reasons(made) == {
         "in/b.png": "not a picture in a format that hfdiff reads",
-        "in/c.png": "not a picture in a format that hfdiff reads",
+        "in/c.png": "the file is empty",
     }
 
 
@@ -328,7 +339,6 @@ def test_an_output_named_for_a_format_that_is_not_written_is_refused():
 
     with pytest.raises(SettingsError, match=r"format must be one of auto, png, .* got '\.gif'"):
         plan("a.png", output="b.gif")
-    assert plan("a.png", output="b.gif", format="PNG").jobs[0].format == "PNG"
 
 
 def test_an_existing_output_is_left_alone_unless_told():
@@ -418,6 +428,7 @@ def test_links_are_followed_inside_the_folder_only():
     made = plan("in", output="out")
 
     assert list(pairs(made)) == ["in/a.png", "in/inside.png"]
+    assert made.unfollowed == 1
     assert reasons(made) == {
         "in/dangling.png": "not a regular file",
         "in/outside.png": "a link out of in",
@@ -496,6 +507,8 @@ def test_no_output_replaces_another_input(overwrite):
         ({"scale": 2.5}, {}),
         ({"size": (60, None)}, {"size": (60, None)}),
         ({"size": (60, None)}, {"output": "in"}),
+        ({}, {"output": "out"}),
+        ({}, {"output": "out", "suffix": "_s"}),
         ({"format": "PNG"}, {"format": "PNG"}),
         ({"format": "PNG", "suffix": "_s"}, {"format": "PNG", "suffix": "_s"}),
         ({}, {"suffix": "_s"}),
@@ -524,7 +537,16 @@ def test_marked_names_without_a_source_or_named_themselves_are_inputs():
 
     assert set(pairs(made)) == {"in/a.png", "in/b_60x45.png", "in/plan_x4.png"}
     assert "in/a_x4.png" in pairs(plan("in", "in/a_x4.png"))
-    assert "in/a_x4.png" in pairs(plan("in", output="out"))
+    assert "in/a_x4.png" in pairs(plan("in/a_x4.png", output="out"))
+
+
+def test_a_suffix_tells_outputs_only_where_it_would_put_them():
+    """Cameras and people number by suffixes, too."""
+    picture("in/a.png")
+    picture("in/a-1.png")
+
+    assert list(pairs(plan("in", suffix="-1", overwrite=True))) == ["in/a.png"]
+    assert list(pairs(plan("in", suffix="-1", output="out"))) == ["in/a-1.png", "in/a.png"]
 
 
 def test_a_folder_that_may_not_be_entered_is_refused_not_lost(monkeypatch):
