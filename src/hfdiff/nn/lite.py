@@ -242,11 +242,12 @@ class LiteDecoder(nn.Module):
         h = self.enter(torch.cat((latent, lq_pm1.to(latent.dtype)), 1))
         for block in self.blocks:
             h = block(h)
-        h = F.silu(F.pixel_shuffle(self.to_middle(h), 2))
+        h = _activated(F.pixel_shuffle(self.to_middle(h), 2))
         for block in self.middle_blocks:
             h = block(h)
-        h = F.silu(F.pixel_shuffle(self.to_fine(h), 2))
-        return enlarge_cubic(lq_pm1, _FACTOR) + self.leave(F.silu(self.fine(h)))
+        h = _activated(F.pixel_shuffle(self.to_fine(h), 2))
+        h = _activated(self.fine(h))
+        return enlarge_cubic(lq_pm1, _FACTOR) + self.leave(h)
 
 
 class LiteBlock(nn.Module):
@@ -272,7 +273,7 @@ class LiteBlock(nn.Module):
         if self.modulate is not None and condition is not None:
             scale, shift = self.modulate(condition)[:, :, None, None].chunk(2, 1)
             h = h * (1 + scale) + shift
-        return x + self.second(F.silu(h))
+        return x + self.second(_activated(h))
 
 
 def time_features(t: Tensor, width: int) -> Tensor:
@@ -281,6 +282,11 @@ def time_features(t: Tensor, width: int) -> Tensor:
     exponent = torch.arange(half, device=t.device, dtype=torch.float32) / half
     angle = t.float()[:, None] * (1e4**-exponent)
     return torch.cat((angle.cos(), angle.sin()), 1)
+
+
+def _activated(fresh: Tensor) -> Tensor:
+    """SiLU; in place where no gradient is wanted: features at full size are what fills memory."""
+    return F.silu(fresh, inplace=not torch.is_grad_enabled())
 
 
 def _encoder(channels: int, width: int, blocks: int, latent_channels: int) -> nn.Sequential:
