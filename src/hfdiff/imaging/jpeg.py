@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from hfdiff.imaging.bands import Bands
 from hfdiff.imaging.metadata import metadata_options
 from hfdiff.imaging.picture import Metadata
 
@@ -44,22 +45,18 @@ class JpegWriter:
             "restart_marker_rows": 1,
         }
         self._described = metadata_options(metadata, "JPEG")
-        self._pending = np.empty((0, *shape[1:]), np.uint8)
+        self._bands = Bands(_BAND, shape[1:], np.dtype(np.uint8))
         self._is_begun = False
 
     def write(self, rows: "Samples") -> None:
         """The next rows, ``[h, W, C]`` uint8."""
-        if len(self._pending):
-            rows = np.concatenate((self._pending, rows), dtype=np.uint8)
-        whole = len(rows) - len(rows) % _BAND
-        for top in range(0, whole, _BAND):
-            self._band(rows[top : top + _BAND])
-        self._pending = rows[whole:].astype(np.uint8)
+        for band in self._bands.of(rows):
+            self._band(band)
 
     def close(self) -> None:
         """Write what is left, and the end."""
-        if len(self._pending):
-            self._band(self._pending)
+        if len(self._bands.rest):
+            self._band(self._bands.rest)
         self._stream.write(b"\xff\xd9")
 
     def _band(self, rows: "Samples") -> None:

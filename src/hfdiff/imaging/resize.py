@@ -73,11 +73,13 @@ def resample(
     indices, weights = _taps(axis, start, stop)
     shape = [1] * window.ndim
     shape[dim] = stop - start
-    total = torch.zeros((), dtype=window.dtype, device=window.device)
+    total: Tensor | None = None
     for index, weight in zip(indices, weights, strict=True):
         place = torch.from_numpy(index - origin).to(window.device)
-        factor = torch.from_numpy(weight).to(window).view(shape)
-        total = total + window.index_select(dim, place) * factor
+        part = window.index_select(dim, place)
+        part *= torch.from_numpy(weight).to(window).view(shape)  # in place: no third large buffer
+        total = part if total is None else total.add_(part)
+    assert total is not None  # a kernel has taps
     return total
 
 

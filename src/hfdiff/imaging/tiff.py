@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from hfdiff.imaging.bands import Bands
 from hfdiff.imaging.metadata import BLOCKS, DESCRIPTIVE
 from hfdiff.imaging.picture import Metadata
 
@@ -47,7 +48,7 @@ class TiffWriter:
         self._metadata = metadata
         row_bytes = shape[1] * shape[2] * dtype.itemsize
         self._strip_rows = min(shape[0], max(1, _STRIP_BYTES // row_bytes))
-        self._pending = np.empty((0, *shape[1:]), dtype)
+        self._bands = Bands(self._strip_rows, shape[1:], dtype)
         self._strips: list[tuple[int, int]] = []  # offset and length
         self._big = row_bytes * shape[0] > _CLASSIC_LIMIT
         self._end = 0
@@ -55,16 +56,13 @@ class TiffWriter:
 
     def write(self, rows: "Samples") -> None:
         """The next rows, ``[h, W, C]``."""
-        rows = np.concatenate((self._pending, rows)) if len(self._pending) else rows
-        whole = len(rows) - len(rows) % self._strip_rows
-        for top in range(0, whole, self._strip_rows):
-            self._strip(rows[top : top + self._strip_rows])
-        self._pending = rows[whole:].copy()
+        for strip in self._bands.of(rows):
+            self._strip(strip)
 
     def close(self) -> None:
         """Write what is left and the list of contents."""
-        if len(self._pending):
-            self._strip(self._pending)
+        if len(self._bands.rest):
+            self._strip(self._bands.rest)
         entries = self._exif() | self._described() | self._layout()
         place = self._put(self._directory(entries, self._aligned()))
         self._stream.seek(8 if self._big else 4)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -62,7 +62,8 @@ class Upscaler:
         self.dtype = resolve_dtype(dtype)
         # Channels last: convolutions need no copies in another order (`lite` on a CPU: half the
         # time, a sixth less memory).
-        self._model: SRModel | None = model.to(self.device, memory_format=torch.channels_last)
+        placed: Any = model.to(self.device)  # torch's types know no memory_format
+        self._model: SRModel | None = placed.to(memory_format=torch.channels_last)
         self.description = description
 
     @classmethod
