@@ -22,6 +22,7 @@ from hfdiff.nn.recompute import plain, recomputed
 
 _FACTOR = 4
 _CUBIC_REACH = 2  # lq pixels of the kernel that enlarges the base of the residual
+_STRIP = 64  # rows of the lq grid that are enlarged at once
 _MEMORY = 0.01  # weight of the newest batch in the remembered mean and spread
 
 
@@ -98,10 +99,14 @@ class LiteCodecConfig:
     @property
     def decoder_reach(self) -> int:
         """How far away, in lq pixels, a latent or the lq can still change the picture."""
+        return max(1 + 2 * self.blocks + self.enlarging_reach, _CUBIC_REACH)
+
+    @property
+    def enlarging_reach(self) -> int:
+        """The same of what the decoder does from where it leaves the lq grid."""
         fine = 2  # pixels at full size: two convolutions
         middle = math.ceil(fine / 2) + 1 + 2 * self.middle_blocks  # at twice the lq grid
-        grid = math.ceil(middle / 2) + 2 + 2 * self.blocks
-        return max(grid, _CUBIC_REACH)
+        return math.ceil(middle / 2) + 1
 
     @property
     def reach(self) -> int:
@@ -227,6 +232,7 @@ class LiteDecoder(nn.Module):
     def __init__(self, config: LiteCodecConfig) -> None:
         super().__init__()
         width, middle, fine = config.width, config.middle_width, config.fine_width
+        self.margin = config.enlarging_reach
         self.enter = nn.Conv2d(config.latent_channels + 3, width, 3, padding=1)
         self.blocks = nn.ModuleList(LiteBlock(width) for _ in range(config.blocks))
         self.to_middle = _upsampling(width, middle)
@@ -242,12 +248,26 @@ class LiteDecoder(nn.Module):
         h = self.enter(torch.cat((latent, lq_pm1.to(latent.dtype)), 1))
         for block in self.blocks:
             h = block(h)
+        sr_pm1 = enlarge_cubic(lq_pm1, _FACTOR)
+        if torch.is_grad_enabled():
+            return sr_pm1 + self._detail(h)
+        # Strip by strip: features at full size take more memory than all else together.
+        height = h.shape[-2]
+        for top in range(0, height, _STRIP):
+            rows = min(_STRIP, height - top)
+            first = max(0, top - self.margin)
+            detail = self._detail(h[:, :, first : top + rows + self.margin])
+            kept = detail.narrow(-2, _FACTOR * (top - first), _FACTOR * rows)
+            sr_pm1.narrow(-2, _FACTOR * top, _FACTOR * rows).add_(kept)
+        return sr_pm1
+
+    def _detail(self, h: Tensor) -> Tensor:
+        """Features on the lq's grid to what is added to the enlarged lq: ``[B, 3, 4h, 4w]``."""
         h = _activated(F.pixel_shuffle(self.to_middle(h), 2))
         for block in self.middle_blocks:
             h = block(h)
         h = _activated(F.pixel_shuffle(self.to_fine(h), 2))
-        h = _activated(self.fine(h))
-        return enlarge_cubic(lq_pm1, _FACTOR) + self.leave(h)
+        return self.leave(_activated(self.fine(h)))
 
 
 class LiteBlock(nn.Module):

@@ -315,13 +315,12 @@ class Upscaler:
         self, work: Work, sink: Sink, notes: list[str], on_progress: Progress | None
     ) -> Account:
         merger = TileMerger(work.plan, sink)
-        done, last = 0, len(work.plan.columns.starts) - 1
+        done = 0
         for tiles in work.plan.batches(work.options.batch):
             for tile, block_01 in zip(tiles, self.enlarge_tiles(work, tiles), strict=True):
                 merger.add(tile, block_01)
             done += len(tiles)
-            if tiles[-1].rows.start != tiles[0].rows.start or tiles[-1].column == last:
-                release_memory(self.device)  # or holes in the heap grow with the picture
+            release_memory(self.device)  # or holes in the heap grow with the picture
             if on_progress is not None:
                 on_progress(done, len(work.plan))
         return Account(
