@@ -367,7 +367,7 @@ def test_a_full_folder_for_what_goes_to_standard_output_is_named(tmp_path):
     assert b"hint: set TMPDIR" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path, number):
     for index in range(40):
         picture(tmp_path / "in" / f"{index:02}.png", width=300, height=300)
@@ -389,9 +389,30 @@ def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path, number):
     assert process.returncode == 130
     assert b"interrupted; what is done is kept" in error
     assert b"Traceback" not in error
+    assert not [path for path in (tmp_path / "out").glob(".*") if path.name != ".hfdiff.jsonl"]
     for path in (tmp_path / "out").glob("*.png"):
         with Image.open(path) as whole:
             whole.load()
+
+
+def test_what_is_ignored_from_the_start_stays_ignored(tmp_path):
+    """A closed terminal under nohup."""
+    for index in range(10):
+        picture(tmp_path / "in" / f"{index:02}.png", width=200, height=200)
+    process = subprocess.Popen(
+        [str(HFDIFF), "upscale", "in", "-o", "out", *IDENTITY],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        cwd=tmp_path,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    while not list((tmp_path / "out").glob("0*.png")):
+        time.sleep(0.05)
+
+    process.send_signal(signal.SIGHUP)
+
+    assert process.wait(timeout=60) == 0
+    assert len(listed(tmp_path / "out")) == 10
 
 
 def test_killed_and_resumed_gives_what_an_undisturbed_run_gives(tmp_path):

@@ -1,4 +1,7 @@
-"""Ctrl-C and a termination by the system end a command alike: a sentence, and exit code 130."""
+"""Ctrl-C, a termination by the system and a closed terminal end a command alike.
+
+They end in a sentence and exit code 130.
+"""
 
 import contextlib
 import signal
@@ -8,21 +11,31 @@ from types import FrameType
 
 import typer
 
+_ENDINGS = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Inside, SIGTERM raises KeyboardInterrupt as Ctrl-C does; what nobody catches ends in 130."""
+    """Inside, SIGTERM and SIGHUP raise KeyboardInterrupt as Ctrl-C does; uncaught it ends in 130.
+
+    What is ignored from the start, as SIGHUP is under nohup, stays ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    numbers = [getattr(signal, name) for name in _ENDINGS if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    heeded = [number for number in numbers if before[number] is not signal.SIG_IGN]
+    for number in heeded:
+        signal.signal(number, _interrupt)
     try:
         yield
     except KeyboardInterrupt:
         typer.echo("interrupted before anything was written", err=True)
         raise typer.Exit(130) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in heeded:
+            signal.signal(number, before[number])
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (signal's own)

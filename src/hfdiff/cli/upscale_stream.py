@@ -36,6 +36,8 @@ def upscale_stream(
 
     from hfdiff.imaging.files import read_header, read_picture
 
+    if source != "-" and Path(source).is_dir():
+        raise SettingsError(f"- takes one picture, got the folder {source}", hint="name a folder")
     load["model"] = found_model(load["model"])
     content = io.BytesIO(sys.stdin.buffer.read()) if source == "-" else Path(source)
     target, wanted, notes = _stream_target(read_header(content), naming)

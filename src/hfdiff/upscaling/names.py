@@ -77,6 +77,8 @@ def plan_job(
         stem = item.path.stem + mark(item, folder, naming, options, model_scale)
         target = folder / f"{stem}{suffix_for(item.path, wanted)}"
     header = item.header
+    if item.path.suffix.lower() in PICTURE_SUFFIXES - frozenset(FORMATS[header.format].suffixes):
+        notes = (f"{header.format} by its content", *notes)
     return Job(
         source=item.path,
         target=target,

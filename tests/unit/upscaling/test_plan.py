@@ -540,6 +540,16 @@ def test_marked_names_without_a_source_or_named_themselves_are_inputs():
     assert "in/a_x4.png" in pairs(plan("in/a_x4.png", output="out"))
 
 
+def test_a_name_that_does_not_tell_the_content_is_said():
+    picture("in/a.png")
+    shutil.move(picture("in/b.png"), "in/IMG.jpeg")
+
+    made = plan("in", output="out")
+
+    assert pairs(made) == {"in/IMG.jpeg": "out/IMG.png", "in/a.png": "out/a.png"}
+    assert [job.notes for job in made.jobs] == [("PNG by its content",), ()]
+
+
 def test_a_suffix_tells_outputs_only_where_it_would_put_them():
     """Cameras and people number by suffixes, too."""
     picture("in/a.png")
