@@ -384,6 +384,8 @@ def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path, number):
         time.sleep(0.05)
 
     process.send_signal(number)
+    if number == signal.SIGHUP:  # a closed terminal sends two
+        process.send_signal(number)
     _, error = process.communicate(timeout=30)
 
     assert process.returncode == 130
@@ -398,7 +400,7 @@ def test_an_interrupt_keeps_what_is_done_and_says_so(tmp_path, number):
 def test_what_is_ignored_from_the_start_stays_ignored(tmp_path):
     """A closed terminal under nohup."""
     for index in range(10):
-        picture(tmp_path / "in" / f"{index:02}.png", width=200, height=200)
+        picture(tmp_path / "in" / f"{index:02}.png", width=300, height=300)
     process = subprocess.Popen(
         [str(HFDIFF), "upscale", "in", "-o", "out", *IDENTITY],
         stderr=subprocess.DEVNULL,
@@ -407,7 +409,8 @@ def test_what_is_ignored_from_the_start_stays_ignored(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
     )
     while not list((tmp_path / "out").glob("0*.png")):
-        time.sleep(0.05)
+        assert process.poll() is None
+        time.sleep(0.01)
 
     process.send_signal(signal.SIGHUP)
 
@@ -574,6 +577,15 @@ def test_wrong_use_is_one_sentence_and_an_exit_code(tmp_path, arguments, code, m
 
     assert message in done.stderr.decode()
     assert listed(tmp_path) == ["a.png", "a2.png"]
+
+
+def test_what_an_option_is_set_to_may_be_there_already(tmp_path):
+    picture(tmp_path / "a.png")
+
+    run("upscale", "a.png", "-o", "-out/", cwd=tmp_path)
+    run("upscale", "a.png", "-o", "-out/", "--resume", cwd=tmp_path)
+
+    assert listed(tmp_path / "-out") == ["a.png"]
 
 
 @pytest.mark.parametrize("name", ["-minus.png", "-q", "--overwrite"])

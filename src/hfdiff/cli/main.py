@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import warnings
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -114,12 +114,29 @@ def _check_names(words: list[str]) -> None:
     Raises:
         SettingsError: naming the first.
     """
-    for word in itertools.takewhile(lambda word: word != "--", words):
-        if word.startswith("-") and word != "-" and os.path.lexists(word):
+    named = itertools.takewhile(lambda word: word != "--", words)
+    for before, word in itertools.pairwise(["", *named]):
+        if not word.startswith("-") or word == "-" or not os.path.lexists(word):
+            continue
+        if before not in _with_values(words):  # else it is what that option is set to
             raise SettingsError(
                 f"{word} is the name of a file here, and would be read as options",
                 hint=f"write ./{word}, or put -- before the names",
             )
+
+
+def _with_values(words: list[str]) -> set[str]:
+    """The options, of the command that is called, behind which a value stands."""
+    group: Any = typer.main.get_command(app)
+    commands = [group.commands[word] for word in words if word in group.commands][:1]
+    return {
+        name
+        for command in commands
+        for parameter in command.params
+        if not getattr(parameter, "is_flag", False)
+        for name in parameter.opts
+        if name.startswith("-")
+    }
 
 
 def _of_the_machine(error: OSError | MemoryError) -> str:

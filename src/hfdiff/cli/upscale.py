@@ -1,5 +1,6 @@
 """``hfdiff upscale``: pictures and folders in, better ones out."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -14,6 +15,8 @@ from hfdiff.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from hfdiff.upscaling.options import Naming, UpscaleOptions, Writing
+
+_DRY_RUN = "dry run: nothing is written"
 
 
 def upscale(
@@ -200,8 +203,8 @@ def _upscale_files(
 
         upscaler = Upscaler.from_pretrained(**load)
         upscaler.model.check_steps(options.steps)
-        report.begin(upscaler.summary(), plan)
         records = run_plan(plan, upscaler, options, writing=writing, on_progress=report.progress)
+        report.begin(upscaler.summary(), plan)
     else:
         report.begin("", plan)
         records = refused(plan)
@@ -209,7 +212,8 @@ def _upscale_files(
         for record in records:
             report.add(record)
     except KeyboardInterrupt:
-        report.end(interrupted=True)
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            report.end(interrupted=True)
         raise typer.Exit(130) from None
     report.end()
     if report.count["failed"] or report.count["exists"]:
@@ -231,16 +235,17 @@ def _upscale_nothing(
 
     path = found_model(load["model"])
     plan = plan_work(paths, naming, options, model_scale=_model_scale(path))
-    report.begin("dry run: nothing is written", plan)
-    for record in refused(plan):
-        report.add(record)
     if plan.jobs:  # what follows imports torch
         from hfdiff.model.model_file import describe
         from hfdiff.upscaling.forecast import forecast
         from hfdiff.upscaling.run import planned
 
         description, jobs = describe(path), []
-        for job, record in planned(plan, description, load["dtype"], options, writing):
+        foreseen = planned(plan, description, load["dtype"], options, writing)
+        report.begin(_DRY_RUN, plan)
+        for record in refused(plan):
+            report.add(record)
+        for job, record in foreseen:
             report.add(record)
             if record.status == "planned":
                 jobs.append(job)
@@ -249,6 +254,9 @@ def _upscale_nothing(
             given = {"device": load["device"], "dtype": load["dtype"], "writing": writing}
             report.foresee(forecast(jobs, description, options, **given, began=began))
     else:
+        report.begin(_DRY_RUN, plan)
+        for record in refused(plan):
+            report.add(record)
         report.end()
     if report.count["failed"] or report.count["exists"]:
         raise typer.Exit(1)

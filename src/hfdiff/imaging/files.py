@@ -123,6 +123,7 @@ def read_notes(source: Path | IO[bytes]) -> tuple[str, ...]:
         ImageError: as `read_header`.
     """
     with opened(source, list(FORMATS)) as image:
+        image.info.setdefault("exif", b"")  # or Pillow decodes a PNG to look behind its samples
         return (*notes_on(image, source), *metadata_of(image)[1])
 
 

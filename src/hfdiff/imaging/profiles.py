@@ -30,13 +30,33 @@ def is_srgb(name: str) -> bool:
 
 
 def fits(icc: bytes | None, mode: str) -> TypeGuard[bytes]:
-    """Whether a profile can be read and speaks of the samples of one of Pillow's modes."""
-    return icc is not None and icc[16:20] == _SPACES.get(mode) and name_of(icc) is not None
+    """Whether samples of one of Pillow's modes can be brought into sRGB by a profile."""
+    return icc is not None and icc[16:20] == _SPACES.get(mode) and _into_srgb(icc, mode) is not None
+
+
+@functools.lru_cache(maxsize=1)
+def _into_srgb(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """The way into sRGB; None where the profile is broken, of which its head may say nothing."""
+    target: Any = ImageCms.createProfile("sRGB")
+    try:
+        return ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(icc)),
+            target,
+            mode,
+            "RGB",
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except _BROKEN:
+        return None
 
 
 @functools.cache
 def srgb() -> bytes:
-    """The profile of sRGB, for samples that were converted into it; always the same bytes."""
+    """The profile of sRGB, for samples that were converted into it.
+
+    One version of LittleCMS always gives the same bytes.
+    """
     made = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     made[24:36] = struct.pack(">6H", 2024, 1, 1, 0, 0, 0)  # when it was made
     made[84:100] = bytes(16)  # a digest, over that too
@@ -45,19 +65,6 @@ def srgb() -> bytes:
 
 def in_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     """An image as RGB of sRGB: by its profile where that fits, else as Pillow converts it."""
-    if not fits(icc, image.mode):
-        return image.convert("RGB")
-    source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    target: Any = ImageCms.createProfile("sRGB")
-    try:
-        converted = ImageCms.profileToProfile(
-            image,
-            source,
-            target,
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            outputMode="RGB",
-            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-    except _BROKEN:  # its tables, of which reading it looks at none
-        converted = None
+    transform = _into_srgb(icc, image.mode) if fits(icc, image.mode) else None
+    converted = None if transform is None else ImageCms.applyTransform(image, transform)
     return image.convert("RGB") if converted is None else converted

@@ -30,8 +30,9 @@ _OURS = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
     (b"GIF8", "GIF"),
-    (b"BM", "BMP"),
 )
 _AVIF = (b"ftypavif", b"ftypavis")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -87,11 +88,13 @@ def why_unread(source: Path | IO[bytes]) -> str:
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return _not_read(kind)
-    if (ours := _begins_as(head)) is not None:
+    is_raw = isinstance(source, Path) and source.suffix.lower() in _RAW
+    ours = _begins_as(head)
+    if ours is not None and not (is_raw and ours == "TIFF"):
         return _broken(ours)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
         return "a web page, not a picture"
-    if isinstance(source, Path) and source.suffix.lower() in _RAW:
+    if is_raw:
         return _not_read("camera raw")
     return "not a picture in a format that hfdiff reads"
 
@@ -101,7 +104,9 @@ def _begins_as(head: bytes) -> str | None:
     for signature, kind in _OURS:
         if head.startswith(signature):
             return kind
-    return "AVIF" if head[4:12] in _AVIF else None
+    if head[4:12] in _AVIF:
+        return "AVIF"
+    return "BMP" if head[:2] == b"BM" and head[6:10] == bytes(4) else None
 
 
 def raw_in_disguise(image: Image.Image, source: Path | IO[bytes]) -> str | None:

@@ -55,15 +55,15 @@ def join_alpha(sr_01: Tensor, window_01: Tensor) -> Tensor:
     factor = sr_01.shape[-1] // window_01.shape[-1]
     colour, alpha = window_01[:, :-1], window_01[:, -1:]
     cubic = enlarge_cubic(torch.cat((colour * alpha, fill_hidden(window_01), alpha), 1), factor)
-    multiplied, filled, alpha = torch.split(cubic, [colour.shape[1], colour.shape[1], 1], 1)
+    multiplied, filled, raw = torch.split(cubic, [colour.shape[1], colour.shape[1], 1], 1)
     filled = filled.clamp(0.0, 1.0)  # as answers are
     # Divided by alpha, held where that vanishes; the kernel's overshoot is in both.
-    missing = (multiplied - alpha * filled) * alpha / (alpha * alpha + _LEAST * _LEAST)
-    missing = missing.where((alpha - 1.0).abs() > _ROUNDING, 0.0)
-    alpha = alpha.clamp_min(0.0).where(alpha < 1.0 - _ROUNDING, 1.0)
+    missing = (multiplied - raw * filled) * raw / (raw * raw + _LEAST * _LEAST)
+    missing = missing.where((raw - 1.0).abs() > _ROUNDING, 0.0)
+    alpha_sr = raw.clamp_min(0.0).where(raw < 1.0 - _ROUNDING, 1.0)
     # What does not show is smooth: it need not be stored in full.
-    shown = torch.lerp(filled, sr_01 + missing, (alpha / _LEAST).clamp(max=1.0))
-    return torch.cat((shown.clamp(0.0, 1.0), alpha), 1)
+    shown = torch.lerp(filled, sr_01 + missing, (alpha_sr / _LEAST).clamp(max=1.0))
+    return torch.cat((shown.clamp(0.0, 1.0), alpha_sr), 1)
 
 
 def _mean(picture: Tensor) -> Tensor:

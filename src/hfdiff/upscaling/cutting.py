@@ -11,7 +11,7 @@ from hfdiff.upscaling.names import Job
 from hfdiff.upscaling.options import UpscaleOptions, check_growth, target_size
 from hfdiff.upscaling.tiles import TilePlan, plan_axis
 
-# How far, in lq pixels, `fidelity` and `alpha` beside this look (torch is not needed to plan).
+# How far, in lq pixels, `fidelity` and `alpha` beside this look.
 COLOUR_REACH = 7  # three on either side, twice, and one for the enlargement
 FIDELITY_REACH = 4  # two of the cubic, one of each of the two linear steps
 ALPHA_REACH = 8  # three on either side, twice, and two of the cubic
@@ -53,14 +53,21 @@ def plan_tiles(
 
 
 def check_cuts(jobs: Iterable[Job], options: UpscaleOptions, config: ModelConfig) -> None:
-    """Refuse options by which one of the pictures cannot be cut, before any is computed.
+    """Refuse options by which no picture at all can be cut, before any is computed.
 
     Raises:
         SettingsError: as `plan_tiles`.
     """
+    reason: SettingsError | None = None
     for job in jobs:
-        if not job.is_kept:
+        try:
             plan_tiles(job.size, options, config, has_alpha=job.has_alpha)
+        except SettingsError as error:
+            reason = error
+        else:
+            return
+    if reason is not None:
+        raise reason
 
 
 def smaller_work(

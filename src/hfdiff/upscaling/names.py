@@ -1,5 +1,6 @@
 """Names and formats of outputs: marks, clashes, and which files are outputs of earlier runs."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Collection
@@ -159,7 +160,22 @@ def mark(
     return f"_x{scale:g}"
 
 
-_MARKED = re.compile(r"(.+)_(?:x\d+(?:\.\d+)?|\d+x\d+)(\.[^.]+)?", re.DOTALL)
+_MARKED = re.compile(r"(.+)_(x\d+(?:\.\d+)?|\d+x\d+)(\.[^.]+)?", re.DOTALL)
+
+
+def unmarked_name(path: Path) -> tuple[Path, str] | None:
+    """The path without the mark of an output, with its ending if that is told, and the mark."""
+    marked = _MARKED.fullmatch(path.stem)
+    return None if marked is None else (path.with_name(marked[1] + (marked[3] or "")), marked[2])
+
+
+def marked_size(said: str, width: int, height: int) -> tuple[int, int]:
+    """(width, height) of an output with the mark ``x2.5`` or ``60x45`` of a source."""
+    first, second = said.split("x")
+    if first:
+        return int(first), int(second)
+    scale = float(second)
+    return math.floor(width * scale + 0.5), math.floor(height * scale + 0.5)
 
 
 def is_earlier_output(path: Path, sources: Collection[Path], *, suffix: str | None = None) -> bool:
@@ -169,8 +185,8 @@ def is_earlier_output(path: Path, sources: Collection[Path], *, suffix: str | No
     avoided a clash, from ``a.jpg``; and so with this run's suffix in place of the mark. Sources are
     paths both with their endings and without.
     """
-    marked = _MARKED.fullmatch(path.stem)
-    if marked and path.with_name(marked[1] + (marked[2] or "")) in sources:
+    unmarked = unmarked_name(path)
+    if unmarked is not None and unmarked[0] in sources:
         return True
     stem = path.stem.removesuffix(suffix or "")
     return stem not in ("", path.stem) and path.with_name(stem) in sources

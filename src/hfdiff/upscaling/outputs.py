@@ -127,6 +127,11 @@ def write_output(
     return _replace(target, fill, before)
 
 
+def is_copied(job: Job, writing: Writing) -> bool:
+    """Whether the output will be the source's own bytes."""
+    return job.is_kept and job.format == job.source_format and not writing.strip_metadata
+
+
 def copy_output(job: Job, *, before: Callable[[Path], None]) -> None:
     """The source's own bytes as the output.
 

@@ -18,7 +18,9 @@ from hfdiff.upscaling.names import (
     folder_for,
     is_beside,
     is_earlier_output,
+    marked_size,
     plan_job,
+    unmarked_name,
     without_clashes,
 )
 from hfdiff.upscaling.options import Naming, UpscaleOptions, check_growth, target_size
@@ -95,7 +97,7 @@ def plan_work(
         refusals=tuple(refusals),
         ignored=search.ignored,
         earlier=earlier,
-        unfollowed=search.unfollowed,
+        unfollowed=len(search.unfollowed),
         naming=naming,
     )
 
@@ -104,18 +106,39 @@ def _without_earlier_outputs(files: Mapping[Path, Input], naming: Naming) -> lis
     """In order of paths. Only what was met in a folder is passed over; what is named is wanted.
 
     Wherever this run writes: outputs of one that wrote beside its sources are not enlarged again.
-    A suffix of this run tells outputs only where it would put them.
+    But elsewhere the name alone is not enough, as nothing would be overwritten: the size must fit.
     """
-    sources = {*files, *(place.with_suffix("") for place in files)}
+    sources: dict[Path, list[Path]] = {}
+    for place in files:
+        for name in (place, place.with_suffix("")):
+            sources.setdefault(name, []).append(place)
 
     def is_earlier(place: Path, item: Input) -> bool:
-        suffix = naming.suffix if is_beside(item, folder_for(item, naming)) else None
-        return is_earlier_output(place, sources, suffix=suffix)
+        if is_beside(item, folder_for(item, naming)):
+            return is_earlier_output(place, sources, suffix=naming.suffix)
+        return is_earlier_output(place, sources) and _has_the_size_it_says(place, sources)
 
     kept = [
         item for place, item in files.items() if item.folder is None or not is_earlier(place, item)
     ]
     return sorted(kept, key=lambda item: item.path)
+
+
+def _has_the_size_it_says(place: Path, sources: Mapping[Path, list[Path]]) -> bool:
+    """Whether a file with a mark is as large as that says of a source, and larger than that."""
+    unmarked, said = unmarked_name(place) or (place, "")
+    own = _size_of(place)
+    sizes = [_size_of(source) for source in sources.get(unmarked, [])]
+    return any(own == marked_size(said, *size) and own > size for size in sizes)
+
+
+def _size_of(place: Path) -> tuple[int, int]:
+    """(width, height), none where that cannot be read."""
+    try:
+        header = read_header(place)
+    except ImageError:
+        return 0, 0
+    return header.width, header.height
 
 
 def _read_headers(

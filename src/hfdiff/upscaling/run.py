@@ -14,7 +14,7 @@ from hfdiff.upscaling.cutting import check_cuts
 from hfdiff.upscaling.ledger import LEDGER_NAME, Ledger, Verdict
 from hfdiff.upscaling.names import Job
 from hfdiff.upscaling.options import UpscaleOptions, Writing
-from hfdiff.upscaling.outputs import copy_output, made_by, write_enlarged, write_output
+from hfdiff.upscaling.outputs import copy_output, is_copied, made_by, write_enlarged, write_output
 from hfdiff.upscaling.plan import Plan
 from hfdiff.upscaling.reasons import reason_of
 from hfdiff.upscaling.records import Record, Status, record_of, refused
@@ -32,7 +32,7 @@ def run_plan(
     writing: Writing | None = None,
     on_progress: JobProgress | None = None,
 ) -> Iterator[Record]:
-    """Refusals first, then every job as it is finished.
+    """Refusals first, then every job as it is finished; options are checked at once.
 
     What another process on the same folder is at work on comes last: by then it is done, or that
     process has ended without.
@@ -45,11 +45,14 @@ def run_plan(
         on_progress: Called with (job, tiles done, tiles in all).
 
     Raises:
-        SettingsError: where the options' tiles cannot work for one of the pictures.
+        SettingsError: where the options' tiles can work for none of the pictures.
     """
     check_cuts(plan.jobs, options, upscaler.model.config)
+    return _settled(plan, _Run(plan, upscaler, options, writing or Writing(), on_progress))
+
+
+def _settled(plan: Plan, run: "_Run") -> Iterator[Record]:
     yield from refused(plan)
-    run = _Run(plan, upscaler, options, writing or Writing(), on_progress)
     try:
         postponed = []
         for job in plan.jobs:
@@ -72,9 +75,15 @@ def planned(
     """Every job of a dry run, and its record: ``planned``, or what an earlier run made of it.
 
     Raises:
-        SettingsError: as `run_plan`.
+        SettingsError: as `run_plan`, at once too.
     """
     check_cuts(plan.jobs, options, description.config)
+    return _foreseen(plan, description, dtype, options, writing)
+
+
+def _foreseen(
+    plan: Plan, description: Description, dtype: str, options: UpscaleOptions, writing: Writing
+) -> Iterator[tuple[Job, Record]]:
     for job in plan.jobs:
         status: Status = "planned"
         root = plan.root_of(job)
@@ -89,12 +98,14 @@ def planned(
         reason = f"{job.target} exists" if status == "exists" else ""
         told: tuple[str, ...] = ()
         try:
-            told = read_notes(job.source) if status == "planned" else ()
+            if status == "planned":
+                told = (_COPIED,) if is_copied(job, writing) else read_notes(job.source)
         except ImageError as error:  # its header could be read a moment ago
             status, reason = "failed", reason_of(error)
         yield job, record_of(job, status, reason=reason, notes=(*job.notes, *told))
 
 
+_COPIED = "large enough already: copied"
 _FORESEEN: dict[Verdict, Status] = {"made": "kept", "stale": "planned", "foreign": "exists"}
 
 
@@ -175,9 +186,9 @@ class _Run:
                 self._on_progress(job, done, total)
 
         source = read_picture(job.source)
-        if job.is_kept and job.format == job.source_format and not self._writing.strip_metadata:
+        if is_copied(job, self._writing):
             copy_output(job, before=before)  # not without having read it: it might be broken
-            return {"notes": (*job.notes, "large enough already: copied")}
+            return {"notes": (*job.notes, _COPIED)}
         account = write_output(
             job.target,
             lambda stream: write_enlarged(

@@ -56,7 +56,7 @@ class Search:
     files: dict[Path, Input] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     ignored: int = 0
-    unfollowed: int = 0
+    unfollowed: set[Path] = field(default_factory=set)
 
 
 def expand(inputs: Iterable[str], naming: Naming) -> Search:
@@ -124,7 +124,8 @@ def _walk(folder: Path, naming: Naming, search: Search) -> Iterator[Path]:
             and not name.startswith(".")
             and (output is None or (here / name).resolve() != output)
         )
-        search.unfollowed += sum((here / name).is_symlink() for name in folders)
+        links = (here / name for name in folders if (here / name).is_symlink())
+        search.unfollowed |= {link.parent.resolve() / link.name for link in links}
         yield from (here / name for name in sorted(files) if not name.startswith("."))
 
 

@@ -117,9 +117,13 @@ def finish(work: Work, tile: Tile, window_01: Tensor, sr_01: Tensor) -> Tensor:
     scale = sr_01.shape[-1] // window_01.shape[-1]
     if work.picture.channels < 3:
         sr_01 = sr_01.mean(1, keepdim=True)
-    if _has_alpha(window_01):
-        sr_01 = join_alpha(sr_01, window_01)
-    return _on_target(work.plan, tile, sr_01, scale)[0]
+    if not _has_alpha(window_01):
+        return _on_target(work.plan, tile, sr_01, scale)[0]
+    result = _on_target(work.plan, tile, join_alpha(sr_01, window_01), scale)
+    if any(axis.target != axis.length * scale for axis in (work.plan.rows, work.plan.columns)):
+        # Resized once: there and back again would soften it.
+        result[:, -1:] = _on_target(work.plan, tile, window_01[:, -1:], 1)
+    return result[0]
 
 
 def _has_alpha(window_01: Tensor) -> bool:

@@ -68,8 +68,9 @@ def test_what_is_no_picture_is_said_to_be_none(data, sentence):
     assert sentence_from(data) == sentence
 
 
-def test_a_raw_file_of_unknown_content_is_told_by_its_name(tmp_path):
-    (tmp_path / "a.NEF").write_bytes(bytes(99))
+@pytest.mark.parametrize("content", [bytes(99), b"II*\0" + bytes(99)])
+def test_a_raw_file_of_unknown_content_is_told_by_its_name(tmp_path, content):
+    (tmp_path / "a.NEF").write_bytes(content)
 
     with pytest.raises(ImageError, match="camera raw is not read: develop it first"):
         read_header(tmp_path / "a.NEF")

@@ -127,8 +127,11 @@ def test_inks_of_adobe_without_a_profile_are_read_as_browsers_show_them(transfor
 
 def test_a_profile_whose_tables_are_broken_is_not_used():
     icc = bytearray(of_inks())
-    icc[len(icc) // 4 :] = bytes(len(icc) - len(icc) // 4)
+    icc[132:] = icc[132:].replace(b"A2B", b"xyz")  # the list of its parts has none
 
     image = in_srgb(Image.fromarray(INKS, "CMYK"), bytes(icc))
 
+    picture = read_picture(saved(Image.fromarray(INKS, "CMYK"), "JPEG", icc_profile=bytes(icc)))
     assert image.mode == "RGB"
+    assert not fits(bytes(icc), "CMYK")
+    assert (picture.notes, picture.metadata.icc) == (("CMYK converted to RGB",), None)

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from hfdiff.core.errors import SettingsError
 from hfdiff.imaging.resize import enlarge_cubic
+from hfdiff.nn import lite
 from hfdiff.nn.lite import (
     LiteBlock,
     LiteCodec,
@@ -43,6 +44,23 @@ def touched(function, picture, row, column):
     difference = (function(changed) - function(picture)).abs().amax((0, 1))
     rows, columns = difference.amax(1).nonzero(), difference.amax(0).nonzero()
     return (rows.min().item(), rows.max().item()), (columns.min().item(), columns.max().item())
+
+
+@pytest.mark.parametrize("height", [1, 5, 8, 9, 21])
+@pytest.mark.parametrize("middle_blocks", [0, 1, 2])
+def test_the_decoder_gives_the_same_strip_by_strip(monkeypatch, height, middle_blocks):
+    decoder = codec_of(blocks=1, middle_blocks=middle_blocks).decoder
+    latent, lq_pm1 = torch.randn(2, 3, height, 7), torch.rand(2, 3, height, 7) * 2 - 1
+    kept = latent.clone(), lq_pm1.clone()
+    whole = decoder(latent, lq_pm1).detach()
+    monkeypatch.setattr(lite, "_STRIP", 4)
+
+    with torch.no_grad():
+        strips = decoder(latent, lq_pm1)
+
+    torch.testing.assert_close(strips, whole, atol=2e-5, rtol=1e-5)
+    assert torch.equal(latent, kept[0])
+    assert torch.equal(lq_pm1, kept[1])
 
 
 def measured_reach(function, channels, *, side, scale_in=1, scale_out=1):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from hfdiff.imaging.picture import Picture
+from hfdiff.imaging.resize import Axis, resample
 from hfdiff.upscaling.alpha import fill_hidden, join_alpha
 from hfdiff.upscaling.cutting import ALPHA_REACH
 from hfdiff.upscaling.options import UpscaleOptions
@@ -40,6 +41,20 @@ def over(rgba, ground):
     """A picture with alpha in front of a grey ground, floats."""
     alpha = rgba[..., 3:] / 255.0
     return rgba[..., :3] * alpha + ground * (1 - alpha)
+
+
+@pytest.mark.parametrize("ground", [0, 128, 255])
+def test_a_ground_put_behind_before_or_after_gives_the_same_picture(identity, ground):
+    """Where alpha overshoots nowhere, for any colours; what overshoots is cut off at 0 and 1."""
+    rgba = photograph(40, 60, 4)
+    smooth = np.sin(np.arange(60) / 6)[None, :] * np.cos(np.arange(40) / 5)[:, None]
+    rgba[..., 3] = 128 + 100 * smooth
+    rgba[..., :3] = 64 + rgba[..., :3] // 4
+    before = enlarged(identity, over(rgba, ground).round().astype(np.uint8))
+
+    after = over(enlarged(identity, rgba), ground)
+
+    assert np.abs(after - before).max() <= 2
 
 
 @pytest.mark.parametrize("ground", [0, 255])
@@ -100,6 +115,21 @@ def test_fully_transparent_stays_finite(identity):
 
     assert better.shape == (36, 36, 4)
     assert (better == (128, 128, 128, 0)).all()
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_at_other_scales_alpha_is_resized_once(identity, scale):
+    rgba = disc(0.5)
+
+    alpha = enlarged(identity, rgba, scale=scale)[..., 3]
+
+    axis, once = (
+        Axis(source=48, target=48 * scale),
+        torch.from_numpy(rgba[None, None, ..., 3] / 255),
+    )
+    for dim in (-2, -1):
+        once = resample(once, dim, axis, 0, axis.target)
+    assert np.abs(alpha - once[0, 0].clamp(0, 1).numpy() * 255).max() <= 0.51
 
 
 @given(

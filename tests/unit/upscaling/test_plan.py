@@ -429,6 +429,7 @@ def test_links_are_followed_inside_the_folder_only():
 
     assert list(pairs(made)) == ["in/a.png", "in/inside.png"]
     assert made.unfollowed == 1
+    assert plan("in", "in/", output="out").unfollowed == 1
     assert reasons(made) == {
         "in/dangling.png": "not a regular file",
         "in/outside.png": "a link out of in",
@@ -507,8 +508,6 @@ def test_no_output_replaces_another_input(overwrite):
         ({"scale": 2.5}, {}),
         ({"size": (60, None)}, {"size": (60, None)}),
         ({"size": (60, None)}, {"output": "in"}),
-        ({}, {"output": "out"}),
-        ({}, {"output": "out", "suffix": "_s"}),
         ({"format": "PNG"}, {"format": "PNG"}),
         ({"format": "PNG", "suffix": "_s"}, {"format": "PNG", "suffix": "_s"}),
         ({}, {"suffix": "_s"}),
@@ -538,6 +537,24 @@ def test_marked_names_without_a_source_or_named_themselves_are_inputs():
     assert set(pairs(made)) == {"in/a.png", "in/b_60x45.png", "in/plan_x4.png"}
     assert "in/a_x4.png" in pairs(plan("in", "in/a_x4.png"))
     assert "in/a_x4.png" in pairs(plan("in/a_x4.png", output="out"))
+
+
+def test_outputs_beside_their_sources_are_no_sources_of_a_run_elsewhere():
+    """Of their size: icons and pictures that happen to have such names are."""
+    picture("in/a.png", (40, 30))
+    picture("in/a.jpg", (20, 10))
+    for name, size in [("a_x2", (80, 60)), ("a_x2.5", (100, 75)), ("a_60x45", (60, 45))]:
+        picture(f"in/{name}.png", size)
+    picture("in/a_x4.jpg.png", (80, 40))
+    others = {"a_x3": (80, 60), "a_16x16": (16, 16), "a_x99": (40, 30), "b_x4": (160, 120)}
+    for name, size in others.items():
+        picture(f"in/{name}.png", size)
+
+    made = plan("in", output="out")
+
+    wanted = ["a.jpg", "a.png", *(f"{name}.png" for name in others)]
+    assert set(pairs(made)) == {f"in/{name}" for name in wanted}
+    assert made.earlier == 4
 
 
 def test_a_name_that_does_not_tell_the_content_is_said():

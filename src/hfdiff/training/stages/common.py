@@ -29,14 +29,14 @@ def assemble(
 ) -> SRModel:
     """A model of copies: a network, a codec, and newer weights for some of the codec's parts.
 
-    Its tensors have torch's usual layout, as a loaded model's have: so validation computes what
+    Its tensors are laid out as an upscaler lays out a loaded model's: so validation computes what
     `hfdiff upscale` computes with the exported file, to the bit.
     """
     codec = copy.deepcopy(codec)
     for name, part in parts.items():
         getattr(codec, name).load_state_dict(part.state_dict())
     model = SRModel(config, copy.deepcopy(network), codec)
-    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval().requires_grad_(requires_grad=False)
 
 
