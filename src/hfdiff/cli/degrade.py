@@ -66,13 +66,13 @@ def degrade(
     from hfdiff.upscaling.options import Naming, UpscaleOptions
     from hfdiff.upscaling.plan import plan_work
 
+    single = output.suffix != "" and not output.is_dir()
+    if single and output.suffix.lower() != ".png":
+        raise SettingsError(f"lq is written as PNG, not as {output}", hint="name it .png")
     naming = Naming(
         output=output, format="PNG", suffix="", overwrite=overwrite, recursive=recursive
     )
     plan = plan_work(inputs, naming, UpscaleOptions(scale=1), model_scale=1)
-    single = output.suffix != "" and not output.is_dir()
-    if single and output.suffix.lower() != ".png":
-        raise SettingsError(f"lq is written as PNG, not as {output}", hint="name it .png")
     place = params or (output.with_suffix(".jsonl") if single else output / _RECORD_NAME)
     decided = _decider(preset=preset, seed=seed, scale=scale, replay=replay)
     _run(plan, decided, _Place(record=place, output=output, single=single), quiet=quiet)
