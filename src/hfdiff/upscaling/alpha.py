@@ -9,12 +9,11 @@ Local, as `hfdiff.upscaling.fidelity`: an output pixel depends on no more of the
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from hfdiff.imaging.resize import enlarge_cubic
+from hfdiff.upscaling.fidelity import local_mean
 
 _SHOWS = 0.25  # alpha from which on a colour is seen as it is
-_CELL = 7  # lq pixels a side of one mean; two of them make a triangle
 _NEAR = 0.02  # mean alpha around a pixel that is enough to take its colour from there
 _GREY = 0.5  # where nothing is near
 _LEAST = 1.0 / 255  # below it alpha divides nothing, and no detail is added
@@ -31,8 +30,8 @@ def fill_hidden(window_01: Tensor) -> Tensor:
         ``[B, C, h, w]``; where alpha is a quarter or more the colours themselves.
     """
     colour, alpha = window_01[:, :-1], window_01[:, -1:]
-    share = _mean(_mean(alpha))
-    near = _mean(_mean(colour * alpha)) / share.clamp_min(torch.finfo(share.dtype).tiny)
+    share = local_mean(local_mean(alpha))
+    near = local_mean(local_mean(colour * alpha)) / share.clamp_min(torch.finfo(share.dtype).tiny)
     grey = torch.full_like(near, _GREY)
     near = torch.lerp(grey, near.clamp(0.0, 1.0), (share / _NEAR).clamp(max=1.0))
     return torch.lerp(near, colour, (alpha / _SHOWS).clamp(max=1.0))
@@ -64,8 +63,3 @@ def join_alpha(sr_01: Tensor, window_01: Tensor) -> Tensor:
     # What does not show is smooth: it need not be stored in full.
     shown = torch.lerp(filled, sr_01 + missing, (alpha_sr / _LEAST).clamp(max=1.0))
     return torch.cat((shown.clamp(0.0, 1.0), alpha_sr), 1)
-
-
-def _mean(picture: Tensor) -> Tensor:
-    """Mean over a square around every pixel; at the border over what of it is inside."""
-    return F.avg_pool2d(picture, _CELL, 1, _CELL // 2, count_include_pad=False)

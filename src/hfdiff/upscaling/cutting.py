@@ -60,6 +60,8 @@ def check_cuts(jobs: Iterable[Job], options: UpscaleOptions, config: ModelConfig
     """
     reason: SettingsError | None = None
     for job in jobs:
+        if job.is_kept:  # it is not cut
+            return
         try:
             plan_tiles(job.size, options, config, has_alpha=job.has_alpha)
         except SettingsError as error:

@@ -51,12 +51,12 @@ def keep_colours(sr: Tensor, lq: Tensor) -> Tensor:
     """
     factor = _factor(sr, lq)
     missing = lq.to(sr) - F.avg_pool2d(sr[None], factor)[0]
-    return sr + _enlarged(_mean(_mean(missing)), factor)
+    return sr + _enlarged(local_mean(local_mean(missing)), factor)
 
 
-def _mean(picture: Tensor) -> Tensor:
-    """Mean over a square around every pixel; at the border over what of it is inside."""
-    return F.avg_pool2d(picture[None], _CELL, 1, _CELL // 2, count_include_pad=False)[0]
+def local_mean(picture: Tensor) -> Tensor:
+    """``[..., h, w]`` averaged over a square around every pixel, as far as it is inside."""
+    return F.avg_pool2d(picture, _CELL, 1, _CELL // 2, count_include_pad=False)
 
 
 def _enlarged(picture: Tensor, factor: int) -> Tensor:

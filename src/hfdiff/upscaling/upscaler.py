@@ -60,7 +60,7 @@ class Upscaler:
     ) -> None:
         self.device = resolve_device(device)
         self.dtype = resolve_dtype(dtype)
-        # Convolutions then need no copies in another order: half the time of `lite` on a CPU.
+        # Convolutions then need no copies in another order.
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._model: SRModel | None = model.to(self.device)
         self.description = description
