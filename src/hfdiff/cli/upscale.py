@@ -14,7 +14,12 @@ from hfdiff.cli.upscale_stream import found_model, upscale_stream
 from hfdiff.core.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hfdiff.model.model_file import Description
+    from hfdiff.upscaling.names import Job
     from hfdiff.upscaling.options import Naming, UpscaleOptions, Writing
+    from hfdiff.upscaling.records import Record
 
 _DRY_RUN = "dry run: nothing is written"
 
@@ -235,29 +240,28 @@ def _upscale_nothing(
 
     path = found_model(load["model"])
     plan = plan_work(paths, naming, options, model_scale=_model_scale(path))
+    description: Description | None = None
+    foreseen: Iterable[tuple[Job, Record]] = ()
     if plan.jobs:  # what follows imports torch
         from hfdiff.model.model_file import describe
-        from hfdiff.upscaling.forecast import forecast
         from hfdiff.upscaling.run import planned
 
-        description, jobs = describe(path), []
+        description = describe(path)
         foreseen = planned(plan, description, load["dtype"], options, writing)
-        report.begin(_DRY_RUN, plan)
-        for record in refused(plan):
-            report.add(record)
-        for job, record in foreseen:
-            report.add(record)
-            if record.status == "planned":
-                jobs.append(job)
-        report.end()
-        if jobs:
-            given = {"device": load["device"], "dtype": load["dtype"], "writing": writing}
-            report.foresee(forecast(jobs, description, options, **given, began=began))
-    else:
-        report.begin(_DRY_RUN, plan)
-        for record in refused(plan):
-            report.add(record)
-        report.end()
+    report.begin(_DRY_RUN, plan)
+    for record in refused(plan):
+        report.add(record)
+    jobs = []
+    for job, record in foreseen:
+        report.add(record)
+        if record.status == "planned":
+            jobs.append(job)
+    report.end()
+    if jobs and description is not None:
+        from hfdiff.upscaling.forecast import forecast
+
+        given = {"device": load["device"], "dtype": load["dtype"], "writing": writing}
+        report.foresee(forecast(jobs, description, options, **given, began=began))
     if report.count["failed"] or report.count["exists"]:
         raise typer.Exit(1)
 

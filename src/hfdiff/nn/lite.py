@@ -22,7 +22,7 @@ from hfdiff.nn.recompute import plain, recomputed
 
 _FACTOR = 4
 _CUBIC_REACH = 2  # lq pixels of the kernel that enlarges the base of the residual
-_STRIP = 64  # rows of the lq grid that are enlarged at once
+_STRIP = 32  # rows of the lq grid that are enlarged at once
 _MEMORY = 0.01  # weight of the newest batch in the remembered mean and spread
 
 
@@ -292,8 +292,8 @@ class LiteBlock(nn.Module):
         h = self.first(x)
         if self.modulate is not None and condition is not None:
             scale, shift = self.modulate(condition)[:, :, None, None].chunk(2, 1)
-            h = h * (1 + scale) + shift
-        return x + self.second(_activated(h))
+            h = _added(_multiplied(h, 1 + scale), shift)
+        return _added(self.second(_activated(h)), x)
 
 
 def time_features(t: Tensor, width: int) -> Tensor:
@@ -304,9 +304,22 @@ def time_features(t: Tensor, width: int) -> Tensor:
     return torch.cat((angle.cos(), angle.sin()), 1)
 
 
+# In place where no gradient is wanted: features are what fills memory.
+
+
 def _activated(fresh: Tensor) -> Tensor:
-    """SiLU; in place where no gradient is wanted: features at full size are what fills memory."""
+    """SiLU of what nobody else holds."""
     return F.silu(fresh, inplace=not torch.is_grad_enabled())
+
+
+def _multiplied(fresh: Tensor, factor: Tensor) -> Tensor:
+    """A product with what nobody else holds."""
+    return fresh * factor if torch.is_grad_enabled() else fresh.mul_(factor)
+
+
+def _added(fresh: Tensor, other: Tensor) -> Tensor:
+    """A sum with what nobody else holds."""
+    return fresh + other if torch.is_grad_enabled() else fresh.add_(other)
 
 
 def _encoder(channels: int, width: int, blocks: int, latent_channels: int) -> nn.Sequential:

@@ -63,6 +63,20 @@ def test_the_decoder_gives_the_same_strip_by_strip(monkeypatch, height, middle_b
     assert torch.equal(lq_pm1, kept[1])
 
 
+def test_the_denoiser_gives_the_same_where_nothing_is_learnt():
+    denoiser = denoiser_of(blocks=2)
+    x, lq_pm1 = normal("x", (2, 3, 9, 7)), normal("lq", (2, 3, 9, 7))
+    kept = x.clone(), lq_pm1.clone()
+    learning = denoiser(x, index(2), lq_pm1).detach()
+
+    with torch.no_grad():
+        answer = denoiser(x, index(2), lq_pm1)
+
+    assert torch.equal(answer, learning)
+    assert torch.equal(x, kept[0])
+    assert torch.equal(lq_pm1, kept[1])
+
+
 def measured_reach(function, channels, *, side, scale_in=1, scale_out=1):
     """The greatest distance, in grid cells, between a changed cell and a changed result."""
     picture = normal("seen", (1, channels, side * scale_in, side * scale_in)).double()
