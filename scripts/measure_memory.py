@@ -4,9 +4,9 @@
     python scripts/measure_memory.py --sizes 5000x3750 --formats png jpg tiff --model identity
 
 Pictures of the sizes are made (noise upon a slope, 8 bits, RGB) and enlarged in a process each.
-Options that it does not know are given to `hfdiff upscale`. PNG, JPEG and TIFF are written as
-tiles are finished, so no output buffer is taken off; of WebP and AVIF, which are, it is.
-Unix only.
+Options that it does not know are given to `hfdiff upscale`. Two figures a size: what is held beyond
+the decoded input, and beyond the one output buffer as well. That is the whole output for WebP and
+AVIF; for PNG, JPEG and TIFF it is the rows that one row of tiles finishes. Unix only.
 """
 
 import argparse
@@ -19,8 +19,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from hfdiff.model.find import find_model
+from hfdiff.model.model_file import describe
+from hfdiff.upscaling.cutting import plan_tiles
+from hfdiff.upscaling.options import UpscaleOptions
+
 GATHERED = ("webp", "avif")
-SCALE = 4
+CHANNELS = 3
 
 
 def main() -> None:
@@ -29,27 +34,37 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["1000x750", "2000x1500"])
     parser.add_argument("--formats", nargs="+", default=["png"])
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--model")
     arguments, options = parser.parse_known_args()
+    options += ["--model", arguments.model] if arguments.model else []
     with tempfile.TemporaryDirectory() as folder:
         for kind in arguments.formats:
-            beyond: list[float] = []
+            held: list[tuple[float, float]] = []
             for size in arguments.sizes:
                 width, height = map(int, size.split("x"))
                 source = Path(folder) / f"{size}.png"
                 _scene(width, height).save(source)
-                peaks = [
-                    _peak(source, Path(folder) / f"out.{kind}", options)
-                    for _ in range(arguments.repeat)
-                ]
-                held = 3 * width * height * (1 + SCALE**2 * (kind in GATHERED)) / 1e6
-                beyond.append(sum(peaks) / len(peaks) - held)
+                target = Path(folder) / f"out.{kind}"
+                peaks = [_peak(source, target, options) for _ in range(arguments.repeat)]
+                beyond = sum(peaks) / len(peaks) - CHANNELS * width * height / 1e6
+                buffer = _output_buffer(width, height, kind, arguments.model)
+                held.append((beyond, beyond - buffer))
                 print(
-                    f"{kind} {size}: peak {', '.join(f'{peak:.0f}' for peak in peaks)} MB; "
-                    f"beyond {'input and output' if kind in GATHERED else 'the input'} "
-                    f"{beyond[-1]:.0f} MB"
+                    f"{kind} {size}: peak {', '.join(f'{peak:.0f}' for peak in peaks)} MB; beyond "
+                    f"the input {beyond:.0f} MB, and the output buffer {beyond - buffer:.0f} MB",
+                    flush=True,
                 )
-            if len(beyond) > 1:
-                print(f"{kind}: largest over smallest {max(beyond) / min(beyond) - 1:+.1%}")
+            if len(held) > 1:
+                growth = [max(figures) / min(figures) - 1 for figures in zip(*held, strict=True)]
+                print(f"{kind}: largest over smallest {growth[0]:+.1%}, and {growth[1]:+.1%}")
+
+
+def _output_buffer(width: int, height: int, kind: str, model: str | None) -> float:
+    """Megabytes (1e6 bytes) of output that must be held at once."""
+    config = describe(find_model(model)).config
+    plan = plan_tiles((width, height), UpscaleOptions(), config, has_alpha=False)
+    rows = plan.rows.target if kind in GATHERED else plan.rows.most_finished
+    return CHANNELS * plan.columns.target * rows / 1e6
 
 
 def _scene(width: int, height: int) -> Image.Image:

@@ -4,6 +4,8 @@ Nothing heavy is imported here or at the top of any command's file: ``--help`` l
 costs little more than `import typer`.
 """
 
+import atexit
+import gc
 import itertools
 import logging
 import os
@@ -84,6 +86,8 @@ def main(
 
 def run() -> NoReturn:
     """Run the command line; errors become one line on stderr and the exit codes of spec 6.8."""
+    # Else the interpreter ends by looking through all that torch is made of: up to a second.
+    atexit.register(gc.freeze)
     # What Pillow has to say of odd blocks in a file helps nobody, unless asked for.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").addHandler(logging.NullHandler())

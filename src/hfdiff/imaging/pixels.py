@@ -17,9 +17,11 @@ def samples_to_01(samples: Samples) -> Tensor:
 
 def samples_from_01(block_01: Tensor, dtype: np.dtype) -> Samples:
     """``[C, H, W]`` in [0, 1] to ``[H, W, C]`` samples: clamped, integers rounded half to even."""
-    levels = block_01.float().clamp(0.0, 1.0) * float(_peak(dtype))
+    levels = (
+        block_01.float().clamp(0.0, 1.0).mul_(float(_peak(dtype)))
+    )  # in place: blocks are large
     if np.issubdtype(dtype, np.integer):
-        levels = levels.round()
+        levels.round_()
     return levels.permute(1, 2, 0).cpu().numpy().astype(dtype)
 
 
@@ -35,4 +37,4 @@ def pm1_from_01(picture_01: Tensor) -> Tensor:
 
 def clamped_01_from_pm1(picture_pm1: Tensor) -> Tensor:
     """[-1, 1] to [0, 1], clamped, in the published order of operations (facts h.3)."""
-    return (picture_pm1.clamp(-1.0, 1.0) * 0.5 + 0.5).clamp(0.0, 1.0)
+    return picture_pm1.clamp(-1.0, 1.0).mul_(0.5).add_(0.5).clamp_(0.0, 1.0)

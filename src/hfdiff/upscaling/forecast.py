@@ -29,7 +29,7 @@ from hfdiff.upscaling.upscaler import Upscaler
 _SAMPLES = 5  # pictures tried out
 _PATIENCE = 60.0  # seconds after which no further one is
 _PIECE = 256  # longest side in lq pixels of what is encoded for a try
-_KEPT_FREE = 40_000_000  # bytes that the allocator holds over what is used, measured on folders
+_KEPT_FREE = 20_000_000  # bytes that the allocator holds over what is used, measured on folders
 # Bytes that an output pixel takes while libwebp and libaom encode it, beside the samples, which
 # they want whole. Measured on 12 megapixels.
 _ENCODING = {"WEBP": 26.0, "AVIF": 43.0}
@@ -137,10 +137,11 @@ def _held(job: Job, options: UpscaleOptions, config: ModelConfig, rates: _Rates)
         return samples + encoding
     rows = plan_tiles(job.size, options, config, has_alpha=job.has_alpha).rows
     ends = [rows.finished_before(k + 1) for k in range(len(rows.starts))]
-    band = max(end - low for end, (low, _) in zip(ends, rows.intervals, strict=True))
     strip = max(high - end for end, (_, high) in zip(ends, rows.intervals, strict=True))
     floats = 2 * strip * 4 * (3 + job.has_alpha)  # of this row of tiles and of the one above
-    return samples + max(rates.tile_bytes + job.target_size[0] * (band * pixel + floats), encoding)
+    return samples + max(
+        rates.tile_bytes + job.target_size[0] * (rows.most_finished * pixel + floats), encoding
+    )
 
 
 def _chosen(jobs: list[Job]) -> list[Job]:

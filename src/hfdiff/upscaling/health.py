@@ -25,7 +25,7 @@ def fault_of(sr_pm1: Tensor, lq_pm1: Tensor) -> str | None:
     if not bool(torch.isfinite(sr_pm1).all()):
         return "not finite"
     sr = sr_pm1.float()
-    excess = (sr.abs() - 1.0).clamp_min(0.0).mean()
+    excess = sr.abs().sub_(1.0).clamp_min_(0.0).mean()
     coarse_sr = _local_means(sr.clamp(-1.0, 1.0), _CELL * (sr.shape[-1] // lq_pm1.shape[-1]))
     far = (coarse_sr - _local_means(lq_pm1.float(), _CELL)).abs().mean()
     numbers = torch.stack((excess, far, _span(sr), _span(lq_pm1.float()))).tolist()

@@ -76,6 +76,12 @@ class AxisPlan:
         """First output pixel that tile k or a later one touches; the end after the last."""
         return self.intervals[k][0] if k < len(self.starts) else self.target
 
+    @cached_property
+    def most_finished(self) -> int:
+        """The most output pixels that one tile finishes."""
+        ends = [self.finished_before(k + 1) for k in range(len(self.starts))]
+        return max(end - low for end, (low, _) in zip(ends, self.intervals, strict=True))
+
     def final_weights(self, weight: WeightFunction) -> list[Tensor]:
         """Per tile the share of each of its kept pixels in the result; they sum to one."""
         shares = [torch.ones(high - low, dtype=torch.float64) for low, high in self.intervals]
@@ -246,21 +252,25 @@ class TileMerger:
         return self._due is None
 
     def add(self, tile: Tile, block_01: Tensor) -> None:
-        """Take a tile's result: float32 ``[C, h, w]``, exactly its kept rows and columns."""
+        """Take a tile's result: float32 ``[C, h, w]``, exactly its kept rows and columns.
+
+        It is the merger's own from then on: overlaps are blended in it.
+        """
         self._waiting[tile.row, tile.column] = block_01
         while self._due is not None and (key := (self._due.row, self._due.column)) in self._waiting:
             self._merge(self._due, self._waiting.pop(key))
             self._due = next(self._next, None)
 
+    @torch.inference_mode()  # in which results were made, which may be written into there only
     def _merge(self, tile: Tile, block: Tensor) -> None:
         columns = self._plan.columns
         low, high = columns.intervals[tile.column]
         step = blend_steps(columns, tile.column, self._weight)
-        merged = _lerp(self._right, block, step)
+        _blend_in(self._right, block, step)
         done = columns.finished_before(tile.column + 1)
         # A copy: a view would hold the whole tile.
-        self._right = merged[:, :, done - low :].clone() if high > done else None
-        self._merge_rows(tile, merged[:, :, : done - low], low)
+        self._right = block[:, :, done - low :].clone() if high > done else None
+        self._merge_rows(tile, block[:, :, : done - low], low)
         if tile.column == len(columns.starts) - 1:
             self._right, self._above, self._below = None, self._below, None
 
@@ -270,13 +280,13 @@ class TileMerger:
         step = blend_steps(rows, tile.row, self._weight)
         width = block.shape[2]
         above = None if self._above is None else self._above[:, :, left : left + width]
-        merged = _lerp(above, block, step[:, None], dim=1)
+        _blend_in(above, block, step[:, None], dim=1)
         done = rows.finished_before(tile.row + 1)
-        self._sink.write(low, left, merged[:, : done - low])
+        self._sink.write(low, left, block[:, : done - low])
         if high > done:
             if self._below is None:
                 self._below = self._strip(block, high - done)
-            self._below[:, :, left : left + width] = merged[:, done - low :]
+            self._below[:, :, left : left + width] = block[:, done - low :]
 
     def _strip(self, block: Tensor, height: int) -> Tensor:
         """Room for the overlap rows of a tile row.
@@ -289,14 +299,12 @@ class TileMerger:
         return block.new_empty((block.shape[0], height, self._plan.columns.target))
 
 
-def _lerp(before: Tensor | None, block: Tensor, step: Tensor, dim: int = 2) -> Tensor:
+def _blend_in(before: Tensor | None, block: Tensor, step: Tensor, dim: int = 2) -> None:
     """Blend the leading part of a block with what is already there along one dimension."""
-    if before is None:
-        return block
-    shared = before.shape[dim]
-    head, tail = block.narrow(dim, 0, shared), block.narrow(dim, shared, block.shape[dim] - shared)
-    share = step[:shared].to(block)
-    return torch.cat((before + share * (head - before), tail), dim)
+    if before is not None:
+        shared = before.shape[dim]
+        head = block.narrow(dim, 0, shared)
+        head.copy_(before + step[:shared].to(block) * (head - before))
 
 
 def _raised_cosine(position: Tensor) -> Tensor:

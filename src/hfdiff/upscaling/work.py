@@ -86,24 +86,22 @@ class RowSink:
 
     Args:
         work: Whose output it is; blocks come in the order of its plan.
-        take: Called with the next rows, ``[h, W, C]`` of the picture's own type.
+        take: Called with the next rows, ``[h, W, C]`` of the picture's own type. Later ones may
+            take their place in memory: one buffer for all leaves no holes.
     """
 
     def __init__(self, work: Work, take: Callable[[Samples], None]) -> None:
-        self._work = work
         self._take = take
-        self._rows: Samples = work.picture.samples[:0]
+        source, rows = work.picture.samples, work.plan.rows
+        shape = (rows.most_finished, work.plan.columns.target, source.shape[2])
+        self._rows: Samples = np.empty(shape, dtype=source.dtype)
 
     def write(self, top: int, left: int, block_01: Tensor) -> None:  # noqa: ARG002
         """Round a block ``[C, h, w]`` into its rows, which begin where the last ones ended."""
         height, width = block_01.shape[1:]
-        whole, source = self._work.plan.columns.target, self._work.picture.samples
-        if left == 0:
-            self._rows = np.empty((height, whole, source.shape[2]), dtype=source.dtype)
-        self._rows[:, left : left + width] = samples_from_01(block_01, source.dtype)
-        if left + width == whole:
-            self._take(self._rows)
-            self._rows = source[:0]
+        self._rows[:height, left : left + width] = samples_from_01(block_01, self._rows.dtype)
+        if left + width == self._rows.shape[1]:
+            self._take(self._rows[:height])
 
 
 def colour_of(window_01: Tensor) -> Tensor:

@@ -111,6 +111,19 @@ def test_debugging_shows_where(monkeypatch, error):
         main.run()
 
 
+def test_a_command_ends_without_a_last_look_through_memory():
+    code = """import atexit, gc, sys
+atexit.register(lambda: print(gc.get_freeze_count() > 1000))
+from hfdiff.cli.main import run
+sys.argv = ["hfdiff", "--version"]
+run()"""
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "True"
+
+
 def test_the_version_is_printed(monkeypatch, capsys):
     from hfdiff import __version__
 

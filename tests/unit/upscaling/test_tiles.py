@@ -113,7 +113,7 @@ def test_merged_tiles_do_not_depend_on_the_order_in_which_they_come():
         canvas = Canvas(plan)
         merger = TileMerger(plan, canvas)
         for tile in order:
-            merger.add(tile, blocks[tile])
+            merger.add(tile, blocks[tile].clone())
         assert merger.is_complete
         results.append(canvas.picture)
 
@@ -132,7 +132,7 @@ def test_merging_is_the_weighted_mean():
     expected = torch.zeros_like(canvas.picture, dtype=torch.float64)
 
     for tile, block in blocks.items():
-        merger.add(tile, block)
+        merger.add(tile, block.clone())
         (top, bottom), (left, right) = plan.kept(tile)
         share = rows[tile.row][:, None] * columns[tile.column][None]
         expected[:, top:bottom, left:right] += block.double() * share
@@ -148,7 +148,7 @@ def test_where_all_tiles_agree_their_value_comes_out_to_the_bit():
 
     for tile in plan:
         (top, bottom), (left, right) = plan.kept(tile)
-        merger.add(tile, picture[:, top:bottom, left:right])
+        merger.add(tile, picture[:, top:bottom, left:right].clone())
 
     assert torch.equal(canvas.picture, picture)
 
