@@ -37,7 +37,7 @@ def main() -> int:
     twice = 0
     for number in range(1, arguments.kills + 1):
         before = _outputs(killed)
-        goal = len(before) + chance.randrange(2 * arguments.pictures // arguments.kills)
+        goal = len(before) + chance.randrange(max(1, arguments.pictures // arguments.kills))
         _kill([*command, "-o", str(killed), "--resume"], killed, goal, chance.uniform(0, 0.3))
         after = _outputs(killed)
         twice += sum(after.get(name) != state for name, state in before.items())

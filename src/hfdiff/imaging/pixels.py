@@ -17,9 +17,8 @@ def samples_to_01(samples: Samples) -> Tensor:
 
 def samples_from_01(block_01: Tensor, dtype: np.dtype) -> Samples:
     """``[C, H, W]`` in [0, 1] to ``[H, W, C]`` samples: clamped, integers rounded half to even."""
-    levels = (
-        block_01.float().clamp(0.0, 1.0).mul_(float(_peak(dtype)))
-    )  # in place: blocks are large
+    # In place, as all here: blocks are large.
+    levels = block_01.float().clamp(0.0, 1.0).mul_(float(_peak(dtype)))
     if np.issubdtype(dtype, np.integer):
         levels.round_()
     return levels.permute(1, 2, 0).cpu().numpy().astype(dtype)

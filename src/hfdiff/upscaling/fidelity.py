@@ -51,9 +51,8 @@ def keep_colours(sr: Tensor, lq: Tensor) -> Tensor:
     """
     factor = _factor(sr, lq)
     missing = lq.to(sr) - F.avg_pool2d(sr[None], factor)[0]
-    return _enlarged(local_mean(local_mean(missing)), factor).add_(
-        sr
-    )  # in place: answers are large
+    colours = _enlarged(local_mean(local_mean(missing)), factor)
+    return colours.add_(sr)  # in place: answers are large
 
 
 def local_mean(picture: Tensor) -> Tensor:
