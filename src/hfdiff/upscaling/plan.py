@@ -166,13 +166,18 @@ def _header(item: Input) -> Header:
 def _single_file_output(naming: Naming, inputs: list[Input]) -> Path | None:
     """The output, where it is the name of one file and not of a folder."""
     output = naming.output
-    if output is None or naming.is_folder or output.is_dir():
+    if output is None or (exists(output) and output.is_dir()):
         return None
-    if output.suffix.lower() not in PICTURE_SUFFIXES:
-        if output.suffix and len(inputs) == 1 and inputs[0].folder is None:
+    is_picture = output.suffix.lower() in PICTURE_SUFFIXES
+    if naming.is_folder or not is_picture:
+        if output.suffix and not naming.is_folder and len(inputs) == 1 and not inputs[0].folder:
             raise SettingsError(
                 f"the name {output} tells no format",
                 hint=f"end it in .png or the like for a file, or write {output}/ for a folder",
+            )
+        if exists(output):
+            raise SettingsError(
+                f"the output {output} is a file, not a folder", hint="name another by -o"
             )
         return None
     check_ending(output, naming)

@@ -292,6 +292,25 @@ def test_a_name_for_one_picture_that_tells_no_format_is_refused():
     assert pairs(plan("in", output="y.xyz")) == {"in/a.png": "y.xyz/a.png"}
 
 
+@pytest.mark.parametrize("name", ["there", "there.png"])
+def test_a_file_where_the_output_folder_should_be_is_refused(name):
+    picture("in/a.png")
+    Path(name).write_text("mine")
+
+    with pytest.raises(SettingsError, match=f"the output {name} is a file, not a folder"):
+        plan("in/a.png", output=name, is_folder=True)
+
+    assert Path(name).read_text() == "mine"
+
+
+def test_a_file_without_an_ending_is_no_folder_either():
+    picture("in/a.png")
+    Path("there").write_text("mine")
+
+    with pytest.raises(SettingsError, match="the output there is a file, not a folder"):
+        plan("in", output="there")
+
+
 def test_an_output_that_is_no_regular_file_is_refused():
     """It would be replaced: `-o /dev/full` as root is the end of that device."""
     picture("in/a.png")
