@@ -78,7 +78,9 @@ def upscale(
         int | None,
         typer.Option("--overlap", metavar="PIXELS", help="What tiles share; default: the model's."),
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", help="Tiles computed at once.")] = 1,
+    batch: Annotated[
+        int, typer.Option("--batch", help="At most so many tiles at once; rounding may differ.")
+    ] = 1,
     device: Annotated[
         str,
         typer.Option("--device", "-g", help="auto, cpu, cuda:0 or mps."),
@@ -148,6 +150,8 @@ def upscale(
     paths = [*(inputs or []), *(input_option or [])]
     if not paths:
         raise SettingsError("no input given", hint="hfdiff upscale PICTURE_OR_FOLDER -o OUT")
+    if output == "":
+        raise SettingsError("the output has no name", hint="is a variable of the shell empty?")
     if fp32 and dtype != "float32":
         raise SettingsError(f"--fp32 and --dtype {dtype} contradict each other")
     options = UpscaleOptions(

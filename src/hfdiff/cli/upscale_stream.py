@@ -41,6 +41,10 @@ def upscale_stream(
     load["model"] = found_model(load["model"])
     content = io.BytesIO(sys.stdin.buffer.read()) if source == "-" else Path(source)
     target, wanted, notes = _stream_target(read_header(content), naming)
+    if target is None and sys.stdout.isatty():
+        raise SettingsError(
+            "standard output is a terminal, which shows no pictures", hint="add > NAME or -o NAME"
+        )
     from hfdiff.upscaling.outputs import write_enlarged, write_output
     from hfdiff.upscaling.upscaler import Upscaler
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from hfdiff.core.errors import ImageError
+from hfdiff.core.errors import BrokenPictureError, ImageError
 from hfdiff.imaging import profiles
 from hfdiff.imaging.deep import widened
 from hfdiff.imaging.metadata import DAMAGE, upright
@@ -99,7 +99,7 @@ def samples_of(image: Image.Image) -> NDArray[np.uint8]:
         image.load()
         samples = np.asarray(plain_mode(upright(image)))
     except DAMAGE as error:
-        raise ImageError(f"the picture is broken: {error}") from error
+        raise BrokenPictureError(f"the picture is broken: {error}") from error
     return samples[:, :, None] if samples.ndim == 2 else samples
 
 
@@ -115,7 +115,7 @@ def samples_of_12(image: Image.Image, bits: int) -> NDArray[np.uint16]:
         image.load()
         levels = np.asarray(upright(image)).astype(np.uint16)
     except DAMAGE as error:
-        raise ImageError(f"the picture is broken: {error}") from error
+        raise BrokenPictureError(f"the picture is broken: {error}") from error
     return widened(levels, bits)[:, :, None]
 
 

@@ -14,8 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from hfdiff.core.checks import expect_image
-from hfdiff.core.errors import ImageError
+from hfdiff.core.errors import BrokenPictureError, ImageError
 from hfdiff.imaging.decode import plain_mode
+from hfdiff.imaging.metadata import DAMAGE
 from hfdiff.imaging.picture import Picture
 
 ImageLike = TypeVar("ImageLike", Image.Image, NDArray[Any], Tensor)
@@ -56,6 +57,10 @@ def like(image: ImageLike, pictures: Sequence[Picture]) -> ImageLike:
 
 
 def _samples_of_image(image: Image.Image) -> NDArray[Any]:
+    try:
+        image.load()  # Pillow decodes late
+    except DAMAGE as error:
+        raise BrokenPictureError(f"the picture is broken: {error}") from error
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16)[:, :, None]
     if image.mode in ("I", "F"):
@@ -73,9 +78,10 @@ def _image_of(samples: NDArray[Any], source: Image.Image) -> Image.Image:
 
 
 def _samples_of_array(array: NDArray[Any]) -> NDArray[Any]:
-    if array.dtype not in (np.uint8, np.uint16):
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if native.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"an array must be uint8 or uint16, got {array.dtype}")
-    samples = array[:, :, None] if array.ndim == 2 else array
+    samples = native[:, :, None] if array.ndim == 2 else native
     if samples.ndim != 3 or not 1 <= samples.shape[2] <= 4 or 0 in samples.shape:
         shape = list(array.shape)
         raise ImageError(f"an array must have the shape [H, W] or [H, W, 1..4], got {shape}")

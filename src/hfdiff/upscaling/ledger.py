@@ -13,12 +13,12 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from hfdiff.core.errors import ImageError
+from hfdiff.core.errors import BrokenPictureError, ImageError
 from hfdiff.core.files import sha256_of
 from hfdiff.imaging.files import read_picture
 
@@ -83,7 +83,7 @@ class Ledger:
 
         Returns:
             ``made``: what would be made now; ``stale``: made here from another source or by other
-            options, or broken since; ``foreign``: not made here, or changed since.
+            options, or cut off since; ``foreign``: not made here, or changed since.
         """
         self._catch_up()
         entries = self._entries.get(self._name(target), [])
@@ -91,7 +91,7 @@ class Ledger:
             if _is_file_of(entry, target):
                 same = entry.get("made_by") == made_by
                 return "made" if same and entry.get("source") == sha256_of(source) else "stale"
-        return "stale" if entries and _is_broken(target) else "foreign"
+        return "stale" if _is_cut_off(target, entries) else "foreign"
 
     def note(
         self, source: Path, target: Path, made_by: Mapping[str, Any], *, scratch: Path
@@ -131,10 +131,8 @@ class Ledger:
         text = os.read(self._file, max(0, size - self._read))
         whole = text[: text.rfind(b"\n") + 1]
         self._read += len(whole)
-        for line in whole.splitlines():
-            with contextlib.suppress(ValueError, TypeError, KeyError):
-                entry = json.loads(line)
-                self._entries.setdefault(ascii(entry["output"]), []).append(entry)
+        for entry in _entries_in(whole.splitlines()):
+            self._entries.setdefault(ascii(entry["output"]), []).append(entry)
 
     def _lock(self, place: int, *, exclusive: bool, wait: bool) -> bool:
         if fcntl is None:
@@ -162,12 +160,39 @@ def _is_file_of(entry: Mapping[str, Any], target: Path) -> bool:
     return state.st_mtime_ns == entry.get("mtime_ns") or sha256_of(target) == entry.get("sha256")
 
 
-def _is_broken(target: Path) -> bool:
+def _is_cut_off(target: Path, entries: Collection[Mapping[str, Any]]) -> bool:
+    """Whether a file is what a full disk leaves of an output: empty, or shorter and damaged.
+
+    What is amiss in another way, or of a kind that hfdiff does not read, may be somebody's work.
+    """
+    size = target.stat().st_size
+    if not any(size < entry.get("size", 0) for entry in entries):
+        return False
     try:
         read_picture(target)
-    except ImageError:
+    except BrokenPictureError:
         return True
+    except ImageError:
+        return size == 0
     return False
+
+
+def recorded_outputs(folder: Path) -> frozenset[Path]:
+    """What the ledger in a folder, if there is one, says that was made there."""
+    try:
+        with (folder / LEDGER_NAME).open("rb") as file:
+            return frozenset(folder / entry["output"] for entry in _entries_in(file))
+    except OSError:
+        return frozenset()
+
+
+def _entries_in(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """Lines that are whole; another process may have died in the middle of one."""
+    for line in lines:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            entry = json.loads(line)
+            if isinstance(entry["output"], str):
+                yield entry
 
 
 def _remove_scratch(folder: Path, before: float) -> None:

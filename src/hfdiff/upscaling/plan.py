@@ -91,7 +91,7 @@ def plan_work(
             kept.append(job)
         else:
             refusals.append(refusal)
-    earlier = len(search.files) - len(files)
+    earlier = search.earlier + len(search.files) - len(files)
     return Plan(
         jobs=tuple(kept),
         refusals=tuple(refusals),
@@ -156,6 +156,8 @@ def _read_headers(
 
 
 def _header(item: Input) -> Header:
+    if item.path.is_symlink() and not exists(item.path):
+        raise ImageError("a link to nothing")
     if not item.path.is_file():
         raise ImageError("not a regular file")
     if leads_out(item):
@@ -199,6 +201,8 @@ def _refuse(item: Found, job: Job, naming: Naming, taken: Mapping[str, Path]) ->
         reason, is_there = reason_of(error), exists(job.target)
     except OSError as error:
         reason, is_there = f"cannot write {job.target}: {error.strerror}", False
+    if reason is None and (blocked := _file_among(job.target.parents)) is not None:
+        reason = f"{blocked} is a file, not a folder"
     if is_there:
         if job.target.samefile(item.path):
             reason = "the output would replace its source"
@@ -210,6 +214,13 @@ def _refuse(item: Found, job: Job, naming: Naming, taken: Mapping[str, Path]) ->
         elif not (naming.overwrite or naming.resume) and reason is None:
             reason, is_earlier = f"{job.target} exists", True
     return None if reason is None else _refusal(item, job, reason, exists=is_earlier)
+
+
+def _file_among(folders: Iterable[Path]) -> Path | None:
+    """What should be a folder and is none; folders that are not there can be made."""
+    there = (folder for folder in folders if exists(folder))
+    nearest = next(there, None)
+    return nearest if nearest is not None and not nearest.is_dir() else None
 
 
 def _refusal(item: Found, job: Job, reason: str, *, exists: bool = False) -> Refusal:

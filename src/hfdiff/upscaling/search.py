@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hfdiff.core.errors import SettingsError
 from hfdiff.imaging.files import PICTURE_SUFFIXES
+from hfdiff.upscaling.ledger import recorded_outputs
 from hfdiff.upscaling.options import Naming
 
 
@@ -49,13 +50,14 @@ class Refusal:
 class Search:
     """What was found behind the inputs so far.
 
-    Of folders entered, ``ignored`` are files that are no pictures by name, ``unfollowed`` links to
-    other folders.
+    Of folders entered, ``ignored`` are files that are no pictures by name, ``earlier`` outputs of
+    runs into folders in them, ``unfollowed`` links to other folders.
     """
 
     files: dict[Path, Input] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     ignored: int = 0
+    earlier: int = 0
     unfollowed: set[Path] = field(default_factory=set)
 
 
@@ -65,7 +67,8 @@ def expand(inputs: Iterable[str], naming: Naming) -> Search:
     for text in inputs:
         found = _matches(text)
         if not found:
-            search.refusals.append(Refusal(source=Path(text), reason="does not exist"))
+            reason = "nothing matches" if glob.has_magic(text) else "does not exist"
+            search.refusals.append(Refusal(source=Path(text), reason=reason))
         for path in found:
             if path.is_dir():
                 _enter(path, naming, search)
@@ -115,6 +118,7 @@ def _walk(folder: Path, naming: Naming, search: Search) -> Iterator[Path]:
         search.refusals.append(Refusal(source=Path(error.filename), reason=reason))
 
     output = naming.output.resolve() if naming.output is not None else None
+    made: set[Path] = set()
     for root, folders, files in os.walk(folder, onerror=refuse):
         here = Path(root)
         folders[:] = sorted(
@@ -126,7 +130,13 @@ def _walk(folder: Path, naming: Naming, search: Search) -> Iterator[Path]:
         )
         links = (here / name for name in folders if (here / name).is_symlink())
         search.unfollowed |= {link.parent.resolve() / link.name for link in links}
-        yield from (here / name for name in sorted(files) if not name.startswith("."))
+        if here != folder:  # a folder that is named is wanted, whoever made what is in it
+            made |= recorded_outputs(here)
+        for path in (here / name for name in sorted(files) if not name.startswith(".")):
+            if path in made:
+                search.earlier += 1
+            else:
+                yield path
 
 
 def leads_out(item: Input) -> bool:

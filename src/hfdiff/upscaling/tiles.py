@@ -130,11 +130,12 @@ def plan_axis(
             length=length, tile=padded, starts=(0,), halo=halo, target=target, overlap=0
         )
     # Where a tile's kept end falls between two output pixels, two lq pixels bridge the gap.
-    overlap = max(overlap, 2 * halo + (2 if target % length else 0))
+    asked, overlap = overlap, max(overlap, 2 * halo + (2 if target % length else 0))
     stride = tile - overlap
     if stride < 1:
         raise SettingsError(
-            f"a tile of {tile} pixels is too small for an overlap of {overlap}",
+            f"a tile of {tile} pixels is too small for an overlap of {overlap}"
+            + (", which this model and these options need" if overlap > asked else ""),
             hint=f"use --tile {_round_up(2 * overlap, multiple)} or more, or --tile 0 for none",
         )
     count = -(-(length - tile) // stride) + 1

@@ -291,7 +291,9 @@ class Upscaler:
             return Account(options=options, size=size, target_size=size, tiles=0, notes=(note,))
         notes: list[str] = []
         while True:
-            work = Work(picture=picture, plan=self.plan(picture, options), options=options)
+            plan = self.plan(picture, options)
+            options = replace(options, batch=_even(len(plan), options.batch))
+            work = Work(picture=picture, plan=plan, options=options)
             try:
                 return self._attempt(work, begun(work), notes, on_progress)
             except Exception as error:
@@ -398,3 +400,9 @@ class Upscaler:
             width=len(tile.columns),
         )
         return positional_noise(seed, window, self.model.latent_channels, draw=draw)
+
+
+def _even(tiles: int, most: int) -> int:
+    """Tiles at once so that all batches are about as large; none is filled up to no purpose."""
+    batches = -(-tiles // most)
+    return -(-tiles // batches)

@@ -139,6 +139,7 @@ def test_the_version_is_printed(monkeypatch, capsys):
         (["upscale", "a.png", "--quality", "101"], "Invalid value for '--quality'"),
         (["convert"], "Missing argument"),
         (["upscale"], "error: no input given"),
+        (["upscale", "a.png", "-o", ""], "error: the output has no name"),
         (["upscale", "a.png", "--fp32", "--dtype", "bfloat16"], "contradict each other"),
     ],
 )

@@ -115,6 +115,24 @@ def test_an_array_comes_back_with_its_axes_and_type(identity, channels, dtype):
     assert np.array_equal(better.reshape(4 * HEIGHT, 4 * WIDTH, -1), direct(identity, full))
 
 
+def test_an_array_may_have_its_bytes_in_another_order(identity):
+    samples = array(3, dtype=np.uint16)
+
+    better = identity(samples.astype(">u2"))
+
+    assert better.dtype == np.uint16
+    assert np.array_equal(better, identity(samples))
+
+
+def test_an_image_that_breaks_off_is_said(identity, tmp_path):
+    Image.fromarray(array(3, height=200, width=200)).save(tmp_path / "a.jpg")
+    whole = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(whole[: len(whole) // 2])
+
+    with Image.open(tmp_path / "a.jpg") as image, pytest.raises(ImageError, match="is broken"):
+        identity(image)
+
+
 def test_an_array_may_be_a_view(identity):
     whole = array(3, height=20, width=24)
 

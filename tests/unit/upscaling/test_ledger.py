@@ -116,6 +116,57 @@ def test_files_of_others_are_left_alone(identity):
     assert run(identity, resume=False, overwrite=True) == every("done")
 
 
+@pytest.mark.parametrize("kind", ["float", "signature", "cut anew"])
+def test_what_hfdiff_cannot_read_may_be_somebodys_work(identity, kind):
+    """A retouched output in samples that are refused, whatever its length."""
+    run(identity)
+    target = Path("out/a.png")
+    before = target.read_bytes()
+    if kind == "float":
+        Image.fromarray(np.zeros((4, 4), np.float32)).save(target, "TIFF")
+    elif kind == "signature":
+        target.write_bytes(b"8BPS" + bytes(50))
+    else:
+        Image.fromarray(np.zeros((300, 300, 3), np.uint8)).save(target, "BMP")
+        target.write_bytes(target.read_bytes()[:-100])
+        assert target.stat().st_size > len(before)
+    theirs = target.read_bytes()
+
+    assert run(identity) == {**every("kept"), "a": "exists"}
+    assert target.read_bytes() == theirs
+
+
+def test_an_empty_output_is_made_anew(identity):
+    """What a full disk leaves."""
+    run(identity)
+    Path("out/a.png").write_bytes(b"")
+
+    assert run(identity) == {**every("kept"), "a": "done"}
+
+
+def test_outputs_in_a_folder_below_are_passed_over_but_not_where_it_is_named(identity):
+    run(identity, output=Path("in/out"))
+    draw("in/out/mine.png", 8)
+
+    def plan(*inputs):
+        return plan_work(inputs, Naming(output=Path("next")), OPTIONS, model_scale=4)
+
+    outer, named = plan("in"), plan("in/out")
+
+    assert {job.source for job in outer.jobs} == {
+        *(Path(f"in/{name}.png") for name in ("a", "b", "c", "deep/d")),
+        Path("in/out/mine.png"),
+    }
+    assert outer.earlier == 4
+    assert (len(named.jobs), named.earlier) == (5, 0)
+
+
+def test_a_ledger_of_nonsense_hides_nothing(identity):
+    Path(f"in/deep/{LEDGER_NAME}").write_bytes(b'\xff\n[]\n{"output": 7}\n{"output"')
+
+    assert run(identity) == every("done")
+
+
 def test_a_file_that_came_since_the_plan_is_left_alone(identity):
     plan = plan_work(["in"], Naming(output=Path("out")), OPTIONS, model_scale=4)
     draw("out/a.png", 7)

@@ -259,7 +259,7 @@ def test_a_name_of_undecodable_bytes_is_a_name():
     assert raw in pairs(plan("in", output="out"))
 
 
-@pytest.mark.parametrize("text", ["gone.png", "gone/*", "x" * 300, "a\0b"])
+@pytest.mark.parametrize("text", ["gone.png", "x" * 300, "a\0b"])
 def test_an_input_that_is_not_there_fails_alone(text):
     picture("a.png")
 
@@ -309,6 +309,31 @@ def test_a_file_without_an_ending_is_no_folder_either():
 
     with pytest.raises(SettingsError, match="the output there is a file, not a folder"):
         plan("in", output="there")
+
+
+def test_a_file_in_the_way_to_the_output_is_said():
+    picture("in/deep/a.png")
+    Path("out").mkdir()
+    Path("out/deep").write_text("mine")
+
+    assert reasons(plan("in", output="out")) == {
+        "in/deep/a.png": "out/deep is a file, not a folder"
+    }
+    assert reasons(plan("in/deep/a.png", output="out/deep/b.png")) == {
+        "in/deep/a.png": "out/deep is a file, not a folder"
+    }
+
+
+def test_what_is_not_there_is_said_by_what_was_typed():
+    Path("link.png").symlink_to("nowhere.png")
+    Path("circle.png").symlink_to("circle.png")
+
+    assert reasons(plan("link.png", "circle.png", "*.jpg", "b.png")) == {
+        "link.png": "a link to nothing",
+        "circle.png": "a link to nothing",
+        "*.jpg": "nothing matches",
+        "b.png": "does not exist",
+    }
 
 
 def test_an_output_that_is_no_regular_file_is_refused():
@@ -450,9 +475,9 @@ def test_links_are_followed_inside_the_folder_only():
     assert made.unfollowed == 1
     assert plan("in", "in/", output="out").unfollowed == 1
     assert reasons(made) == {
-        "in/dangling.png": "not a regular file",
+        "in/dangling.png": "a link to nothing",
         "in/outside.png": "a link out of in",
-        "in/self.png": "not a regular file",
+        "in/self.png": "a link to nothing",
     }
 
 

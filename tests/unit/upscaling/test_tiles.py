@@ -160,6 +160,11 @@ def test_a_tile_that_cannot_advance_is_refused_with_a_size_that_can():
     assert "--tile 32" in str(caught.value.hint)
 
 
+def test_an_overlap_that_the_model_needs_is_said_to_be_that():
+    with pytest.raises(SettingsError, match="overlap of 46, which this model and these options"):
+        plan_axis(100, tile=24, overlap=0, halo=23, target=400)
+
+
 def test_a_short_picture_is_one_tile_padded_to_the_multiple():
     plan = plan_axis(33, tile=256, overlap=32, multiple=64, target=132)
 
