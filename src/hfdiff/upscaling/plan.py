@@ -79,14 +79,14 @@ def plan_work(
     found, refusals = _read_headers(files, options, model_scale)
     refusals += search.refusals
     single = _single_file_output(naming, files)
-    jobs = [plan_job(item, naming, single, options, model_scale) for item in found]
-    jobs = without_clashes(jobs, naming) if single is None else jobs
+    wanted = [plan_job(item, naming, single, options, model_scale) for item in found]
+    jobs = without_clashes(wanted, naming) if single is None else wanted
     count = Counter(job.target for job in jobs)
     kept = []
-    for item, job in zip(found, jobs, strict=True):
+    for item, simple, job in zip(found, wanted, jobs, strict=True):
         refusal = _refuse(item, job, naming, taken)
         if count[job.target] > 1:
-            refusal = _refusal(item, job, _meeting(job, count[job.target]))
+            refusal = _refusal(item, job, _meeting(simple, count[job.target]))
         if refusal is None:
             kept.append(job)
         else:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hfdiff.cli import main
 from hfdiff.core.errors import (
@@ -157,6 +158,16 @@ WITHOUT_TORCH = (
     "try:\n    run()\nexcept SystemExit as e:\n    code = e.code\n"
     "sys.exit(code if 'torch' not in sys.modules else 99)"
 )
+
+
+def test_no_picture_is_poured_onto_a_terminal(monkeypatch, capsys, tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+    code, out, error = run(monkeypatch, capsys, "upscale", str(tmp_path / "a.png"), "-o", "-")
+
+    assert (code, out) == (2, "")
+    assert error.startswith("error: standard output is a terminal, which shows no pictures\n")
 
 
 def test_wrong_use_is_found_before_torch_is_imported():

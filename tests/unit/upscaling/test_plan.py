@@ -207,7 +207,7 @@ def test_files_of_one_name_in_two_folders_are_refused_not_lost():
     assert pairs(made) == {"two/b.png": "out/b.png"}
     assert set(reasons(made)) == {"one/a.png", "two/a.png"}
     assert set(reasons(made).values()) == {
-        "2 inputs would become out/a.png.png "
+        "2 inputs would become out/a.png "
         "(name the folder above them as one input, or give each an -o)"
     }
 
