@@ -6,7 +6,8 @@
 Pictures of the sizes are made (noise upon a slope, 8 bits, RGB) and enlarged in a process each.
 Options that it does not know are given to `hfdiff upscale`. Two figures a size: what is held beyond
 the decoded input, and beyond the one output buffer as well. That is the whole output for WebP and
-AVIF; for PNG, JPEG and TIFF it is the rows that one row of tiles finishes. Unix only.
+AVIF; for PNG, JPEG and TIFF it is the rows that one row of tiles finishes, with the model's own
+factor and tile. Unix only.
 """
 
 import argparse

@@ -38,13 +38,13 @@ def upscale_stream(
 
     if source != "-" and Path(source).is_dir():
         raise SettingsError(f"- takes one picture, got the folder {source}", hint="name a folder")
-    load["model"] = found_model(load["model"])
-    content = io.BytesIO(sys.stdin.buffer.read()) if source == "-" else Path(source)
-    target, wanted, notes = _stream_target(read_header(content), naming)
-    if target is None and sys.stdout.isatty():
+    if _is_stdout(naming.output) and sys.stdout.isatty():
         raise SettingsError(
             "standard output is a terminal, which shows no pictures", hint="add > NAME or -o NAME"
         )
+    load["model"] = found_model(load["model"])
+    content = io.BytesIO(sys.stdin.buffer.read()) if source == "-" else Path(source)
+    target, wanted, notes = _stream_target(read_header(content), naming)
     from hfdiff.upscaling.outputs import write_enlarged, write_output
     from hfdiff.upscaling.upscaler import Upscaler
 
@@ -82,13 +82,17 @@ def _gathered(write: Callable[[IO[bytes]], "Account"]) -> tuple["Account", IO[by
     return account, stream
 
 
+def _is_stdout(output: Path | None) -> bool:
+    return output is None or str(output) == "-"
+
+
 def _stream_target(header: "Header", naming: "Naming") -> tuple[Path | None, str, tuple[str, ...]]:
     """Where one picture goes (None: standard output), its format, and notes on both."""
     from hfdiff.imaging.files import PICTURE_SUFFIXES
     from hfdiff.upscaling.names import check_ending, choose_format, fitting_name
 
     single = naming.output
-    if single is None or str(single) == "-":
+    if single is None or _is_stdout(single):
         return (None, *choose_format(header, naming))
     if single.is_dir():
         raise SettingsError(f"- has no name for a file in the folder {single}", hint="name a file")

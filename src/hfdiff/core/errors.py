@@ -25,10 +25,6 @@ class ImageError(HFDiffError, ValueError):
     """A picture that cannot be read, handled or written."""
 
 
-class BrokenPictureError(ImageError):
-    """A picture whose header can be read, and what comes behind it cannot."""
-
-
 class CheckpointError(HFDiffError, ValueError):
     """A model file, checkpoint or published weight file that cannot be used."""
 

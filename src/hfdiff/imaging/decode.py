@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from hfdiff.core.errors import BrokenPictureError, ImageError
+from hfdiff.core.errors import ImageError
 from hfdiff.imaging import profiles
 from hfdiff.imaging.deep import widened
 from hfdiff.imaging.metadata import DAMAGE, upright
@@ -88,6 +88,18 @@ def bits_of(image: Image.Image, source: Path | IO[bytes]) -> int:
     return 16 if image.mode in _DEEP_MODES else 8
 
 
+def load(image: Image.Image) -> None:
+    """Have Pillow decode, which it puts off as long as it can.
+
+    Raises:
+        ImageError: when the picture is broken.
+    """
+    try:
+        image.load()
+    except DAMAGE as error:
+        raise ImageError(f"the picture is broken: {error}") from error
+
+
 def samples_of(image: Image.Image) -> NDArray[np.uint8]:
     """Decoded, upright ``[H, W, C]`` uint8.
 
@@ -99,7 +111,7 @@ def samples_of(image: Image.Image) -> NDArray[np.uint8]:
         image.load()
         samples = np.asarray(plain_mode(upright(image)))
     except DAMAGE as error:
-        raise BrokenPictureError(f"the picture is broken: {error}") from error
+        raise ImageError(f"the picture is broken: {error}") from error
     return samples[:, :, None] if samples.ndim == 2 else samples
 
 
@@ -115,7 +127,7 @@ def samples_of_12(image: Image.Image, bits: int) -> NDArray[np.uint16]:
         image.load()
         levels = np.asarray(upright(image)).astype(np.uint16)
     except DAMAGE as error:
-        raise BrokenPictureError(f"the picture is broken: {error}") from error
+        raise ImageError(f"the picture is broken: {error}") from error
     return widened(levels, bits)[:, :, None]
 
 

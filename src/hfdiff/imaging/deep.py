@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hfdiff.core.errors import BrokenPictureError, ImageError, MissingExtraError
+from hfdiff.core.errors import ImageError, MissingExtraError
 from hfdiff.imaging.picture import Picture
 
 DEEP_FORMATS = ("PNG", "TIFF", "AVIF")
@@ -37,7 +37,7 @@ def read_deep(
     try:
         samples = _decoded(vips, source)
     except vips.Error as error:
-        raise BrokenPictureError(f"the picture is broken: {_last_line(error)}") from error
+        raise ImageError(f"the picture is broken: {_last_line(error)}") from error
     if 8 < bits < 16:  # libvips has put them into the upper bits
         samples = widened(samples >> (16 - bits), bits)
     return np.ascontiguousarray(_upright(samples, orientation))

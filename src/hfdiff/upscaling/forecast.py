@@ -1,10 +1,11 @@
 """What a run would take: pixels and tiles by counting, time and memory by trying out a little.
 
 No weights are read and nothing is written. The machine calibrates itself on the user's own
-pictures: some are decoded, up to two by two tiles of each go through networks of the model's
+pictures: some are decoded, four tiles or one batch of each go through networks of the model's
 shape (whose numbers do not matter for that), and a piece is encoded.
 """
 
+import math
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -27,6 +28,7 @@ from hfdiff.upscaling.options import UpscaleOptions, Writing
 from hfdiff.upscaling.upscaler import Upscaler
 
 _SAMPLES = 5  # pictures tried out
+_TILES = 4  # of each, or a batch
 _PATIENCE = 60.0  # seconds after which no further one is
 _PIECE = 256  # longest side in lq pixels of what is encoded for a try
 _KEPT_FREE = 20_000_000  # bytes that the allocator holds over what is used, measured on folders
@@ -136,8 +138,7 @@ def _held(job: Job, options: UpscaleOptions, config: ModelConfig, rates: _Rates)
     if job.is_kept:
         return samples + encoding
     rows = plan_tiles(job.size, options, config, has_alpha=job.has_alpha).rows
-    ends = [rows.finished_before(k + 1) for k in range(len(rows.starts))]
-    strip = max(high - end for end, (_, high) in zip(ends, rows.intervals, strict=True))
+    strip = max(high - end for end, (_, high) in zip(rows.ends, rows.intervals, strict=True))
     floats = 2 * strip * 4 * (3 + job.has_alpha)  # of this row of tiles and of the one above
     return samples + max(
         rates.tile_bytes + job.target_size[0] * (rows.most_finished * pixel + floats), encoding
@@ -166,7 +167,7 @@ def _calibrate(
             _add(read, time.perf_counter() - begin, _area(job.size))
             if not computed[1]:
                 _try_out(upscaler, _corner(picture, upscaler, options, tiles=1), options)
-            corner = _corner(picture, upscaler, options, tiles=2)
+            corner = _corner(picture, upscaler, options, tiles=max(_TILES, options.batch))
             _add(computed, *_try_out(upscaler, corner, options))
             piece = _enlarged(corner, upscaler.model.scale)
             begin = time.perf_counter()
@@ -184,12 +185,12 @@ def _calibrate(
 def _corner(
     picture: Picture, upscaler: Upscaler, options: UpscaleOptions, *, tiles: int
 ) -> Picture:
-    """The upper left corner of a picture, so many tiles a side where it has them."""
+    """The upper left corner of a picture, of so many tiles where it has them."""
     plan = upscaler.plan(picture, options)
-    height, width = (
-        axis.starts[min(tiles, len(axis.starts)) - 1] + axis.tile
-        for axis in (plan.rows, plan.columns)
-    )
+    rows = min(math.isqrt(tiles - 1) + 1, len(plan.rows.starts))
+    columns = min(-(-tiles // rows), len(plan.columns.starts))
+    height = plan.rows.starts[rows - 1] + plan.rows.tile
+    width = plan.columns.starts[columns - 1] + plan.columns.tile
     return replace(picture, samples=picture.samples[:height, :width])
 
 

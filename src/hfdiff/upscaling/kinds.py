@@ -14,9 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from hfdiff.core.checks import expect_image
-from hfdiff.core.errors import BrokenPictureError, ImageError
-from hfdiff.imaging.decode import plain_mode
-from hfdiff.imaging.metadata import DAMAGE
+from hfdiff.core.errors import ImageError
+from hfdiff.imaging.decode import load, plain_mode
 from hfdiff.imaging.picture import Picture
 
 ImageLike = TypeVar("ImageLike", Image.Image, NDArray[Any], Tensor)
@@ -57,10 +56,7 @@ def like(image: ImageLike, pictures: Sequence[Picture]) -> ImageLike:
 
 
 def _samples_of_image(image: Image.Image) -> NDArray[Any]:
-    try:
-        image.load()  # Pillow decodes late
-    except DAMAGE as error:
-        raise BrokenPictureError(f"the picture is broken: {error}") from error
+    load(image)
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16)[:, :, None]
     if image.mode in ("I", "F"):

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from hfdiff.core.errors import BrokenPictureError, ImageError
+from hfdiff.core.errors import ImageError
 from hfdiff.core.files import sha256_of
 from hfdiff.imaging.files import read_picture
 
@@ -32,6 +32,8 @@ LEDGER_NAME = ".hfdiff.jsonl"
 Verdict = Literal["made", "stale", "foreign"]
 _LOCKS = 1 << 40  # where locks begin: far behind any line
 _PRESENCE = _LOCKS - 1  # the byte that every process on the folder shares
+_LONGEST = 1 << 16  # bytes of a line
+_HEADS = (16, 256, 4096)  # how many first bytes of an output are known by a hash
 _SCRATCH = re.compile(r"\.hfdiff-[0-9a-f]{16}(\.\w+)?")
 
 
@@ -104,6 +106,7 @@ class Ledger:
             "sha256": sha256_of(scratch),
             "size": state.st_size,
             "mtime_ns": state.st_mtime_ns,
+            "heads": _heads_of(scratch),
             "made_by": made_by,
         }
         # A line of its own even if another process died in the middle of one.
@@ -161,37 +164,62 @@ def _is_file_of(entry: Mapping[str, Any], target: Path) -> bool:
 
 
 def _is_cut_off(target: Path, entries: Collection[Mapping[str, Any]]) -> bool:
-    """Whether a file is what a full disk leaves of an output: empty, or shorter and damaged.
+    """Whether a file is what a full disk leaves of an output: the beginning of it, or nothing.
 
     What is amiss in another way, or of a kind that hfdiff does not read, may be somebody's work.
     """
-    size = target.stat().st_size
-    if not any(size < entry.get("size", 0) for entry in entries):
+    if not any(_begins_as(entry, target) for entry in entries):
         return False
     try:
         read_picture(target)
-    except BrokenPictureError:
-        return True
     except ImageError:
-        return size == 0
+        return True
     return False
 
 
-def recorded_outputs(folder: Path) -> frozenset[Path]:
-    """What the ledger in a folder, if there is one, says that was made there."""
-    try:
-        with (folder / LEDGER_NAME).open("rb") as file:
-            return frozenset(folder / entry["output"] for entry in _entries_in(file))
-    except OSError:
-        return frozenset()
+def _begins_as(entry: Mapping[str, Any], target: Path) -> bool:
+    """Whether a file is shorter than the one that an entry speaks of, and begins as that."""
+    size = target.stat().st_size
+    if size >= entry["size"]:
+        return False
+    heads = entry.get("heads")
+    stated = heads if isinstance(heads, dict) else {}
+    return size == 0 or any(
+        stated.get(length) == head for length, head in list(_heads_of(target).items())[-1:]
+    )
+
+
+def _heads_of(path: Path) -> dict[str, str]:
+    """Hashes of a file's first bytes, by how many these are, as far as it has so many."""
+    with path.open("rb") as file:
+        head = file.read(_HEADS[-1])
+    return {
+        str(length): hashlib.sha256(head[:length]).hexdigest()[:16]
+        for length in _HEADS
+        if length <= len(head)
+    }
+
+
+def recorded_outputs(folder: Path) -> dict[Path, set[int]]:
+    """What the ledger in a folder, if there is one, says that was made there: paths and sizes.
+
+    The folder is somebody's, and the file may be anything.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    made: dict[Path, set[int]] = {}
+    with contextlib.suppress(OSError), os.fdopen(os.open(folder / LEDGER_NAME, flags), "rb") as it:
+        if stat.S_ISREG(os.fstat(it.fileno()).st_mode):
+            for entry in _entries_in(iter(lambda: it.readline(_LONGEST), b"")):
+                made.setdefault(folder / entry["output"], set()).add(entry["size"])
+    return made
 
 
 def _entries_in(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """Lines that are whole; another process may have died in the middle of one."""
     for line in lines:
-        with contextlib.suppress(ValueError, TypeError, KeyError):
+        with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
             entry = json.loads(line)
-            if isinstance(entry["output"], str):
+            if isinstance(entry["output"], str) and isinstance(entry["size"], int):
                 yield entry
 
 

@@ -29,7 +29,7 @@ class UpscaleOptions:
         steps: Denoising steps; a one-step student takes 1.
         tile: Tile side in lq pixels; None: the model's default, 0: the whole picture at once.
         overlap: lq pixels that tiles share; None: the model's default.
-        batch: Tiles computed at once.
+        batch: At most so many tiles at once.
         fidelity: 0 is the model as it is, 1 the plain enlargement held to the lq; between them high
             bands are mixed and low ones taken from the lq.
         color_fix: Whether the answer is given the low-passed colours of its lq; None: as the model

@@ -3,6 +3,7 @@
 No torch here: a folder of ten thousand pictures is planned by headers alone.
 """
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -79,19 +80,19 @@ def plan_work(
     found, refusals = _read_headers(files, options, model_scale)
     refusals += search.refusals
     single = _single_file_output(naming, files)
-    wanted = [plan_job(item, naming, single, options, model_scale) for item in found]
-    jobs = without_clashes(wanted, naming) if single is None else wanted
+    jobs = [plan_job(item, naming, single, options, model_scale) for item in found]
+    jobs = without_clashes(jobs, naming) if single is None else jobs
     count = Counter(job.target for job in jobs)
     kept = []
-    for item, simple, job in zip(found, wanted, jobs, strict=True):
+    for item, job in zip(found, jobs, strict=True):
         refusal = _refuse(item, job, naming, taken)
         if count[job.target] > 1:
-            refusal = _refusal(item, job, _meeting(simple, count[job.target]))
+            refusal = _refusal(item, job, _meeting(job, count[job.target]))
         if refusal is None:
             kept.append(job)
         else:
             refusals.append(refusal)
-    earlier = search.earlier + len(search.files) - len(files)
+    earlier = len(search.earlier) + len(search.files) - len(files)
     return Plan(
         jobs=tuple(kept),
         refusals=tuple(refusals),
@@ -156,13 +157,22 @@ def _read_headers(
 
 
 def _header(item: Input) -> Header:
-    if item.path.is_symlink() and not exists(item.path):
+    if _leads_nowhere(item.path):
         raise ImageError("a link to nothing")
     if not item.path.is_file():
         raise ImageError("not a regular file")
     if leads_out(item):
         raise ImageError(f"a link out of {item.folder}")
     return read_header(item.path)
+
+
+def _leads_nowhere(path: Path) -> bool:
+    """Whether a path is a link to what is not there, or in a circle."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink()
+    return False
 
 
 def _single_file_output(naming: Naming, inputs: list[Input]) -> Path | None:
@@ -202,7 +212,7 @@ def _refuse(item: Found, job: Job, naming: Naming, taken: Mapping[str, Path]) ->
     except OSError as error:
         reason, is_there = f"cannot write {job.target}: {error.strerror}", False
     if reason is None and (blocked := _file_among(job.target.parents)) is not None:
-        reason = f"{blocked} is a file, not a folder"
+        reason = f"{blocked} is no folder"
     if is_there:
         if job.target.samefile(item.path):
             reason = "the output would replace its source"
@@ -218,7 +228,7 @@ def _refuse(item: Found, job: Job, naming: Naming, taken: Mapping[str, Path]) ->
 
 def _file_among(folders: Iterable[Path]) -> Path | None:
     """What should be a folder and is none; folders that are not there can be made."""
-    there = (folder for folder in folders if exists(folder))
+    there = (folder for folder in folders if os.path.lexists(folder))
     nearest = next(there, None)
     return nearest if nearest is not None and not nearest.is_dir() else None
 

@@ -57,7 +57,7 @@ class Search:
     files: dict[Path, Input] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     ignored: int = 0
-    earlier: int = 0
+    earlier: set[Path] = field(default_factory=set)
     unfollowed: set[Path] = field(default_factory=set)
 
 
@@ -76,19 +76,22 @@ def expand(inputs: Iterable[str], naming: Naming) -> Search:
                 place = path.parent.resolve() / path.name
                 item = search.files.get(place, Input(path=path, below=Path(path.name), place=place))
                 search.files[place] = replace(item, folder=None)
+    search.earlier -= search.files.keys()
     return search
 
 
 def _enter(folder: Path, naming: Naming, search: Search) -> None:
     """Add the pictures of a folder."""
-    home = folder.resolve()
-    for file in _walk(folder, naming, search):
+    home, made = folder.resolve(), dict[Path, set[int]]()
+    for file in _walk(folder, naming, search, made):
         below = file.relative_to(folder)  # without links to folders, which are not followed
-        if file.suffix.lower() in PICTURE_SUFFIXES:
+        if file.suffix.lower() not in PICTURE_SUFFIXES:
+            search.ignored += 1
+        elif file in made and file.lstat().st_size in made[file]:
+            search.earlier.add(home / below)
+        else:
             item = Input(path=file, below=below, place=home / below, folder=folder)
             search.files.setdefault(item.place, item)
-        else:
-            search.ignored += 1
 
 
 def _matches(text: str) -> list[Path]:
@@ -110,15 +113,19 @@ def exists(path: Path) -> bool:
         return False
 
 
-def _walk(folder: Path, naming: Naming, search: Search) -> Iterator[Path]:
-    """Visible files of a folder; links to folders are not followed, the output is not entered."""
+def _walk(
+    folder: Path, naming: Naming, search: Search, made: dict[Path, set[int]]
+) -> Iterator[Path]:
+    """Visible files of a folder; links to folders are not followed, the output is not entered.
+
+    ``made`` gets what earlier runs made in the folders that are entered, and how large it was.
+    """
 
     def refuse(error: OSError) -> None:
         reason = f"cannot be entered: {error.strerror}"
         search.refusals.append(Refusal(source=Path(error.filename), reason=reason))
 
     output = naming.output.resolve() if naming.output is not None else None
-    made: set[Path] = set()
     for root, folders, files in os.walk(folder, onerror=refuse):
         here = Path(root)
         folders[:] = sorted(
@@ -131,12 +138,8 @@ def _walk(folder: Path, naming: Naming, search: Search) -> Iterator[Path]:
         links = (here / name for name in folders if (here / name).is_symlink())
         search.unfollowed |= {link.parent.resolve() / link.name for link in links}
         if here != folder:  # a folder that is named is wanted, whoever made what is in it
-            made |= recorded_outputs(here)
-        for path in (here / name for name in sorted(files) if not name.startswith(".")):
-            if path in made:
-                search.earlier += 1
-            else:
-                yield path
+            made.update(recorded_outputs(here))
+        yield from (here / name for name in sorted(files) if not name.startswith("."))
 
 
 def leads_out(item: Input) -> bool:

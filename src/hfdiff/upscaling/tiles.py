@@ -77,10 +77,14 @@ class AxisPlan:
         return self.intervals[k][0] if k < len(self.starts) else self.target
 
     @cached_property
+    def ends(self) -> tuple[int, ...]:
+        """Of every tile the output pixel before which all is finished with it."""
+        return tuple(self.finished_before(k + 1) for k in range(len(self.starts)))
+
+    @cached_property
     def most_finished(self) -> int:
         """The most output pixels that one tile finishes."""
-        ends = [self.finished_before(k + 1) for k in range(len(self.starts))]
-        return max(end - low for end, (low, _) in zip(ends, self.intervals, strict=True))
+        return max(end - low for end, (low, _) in zip(self.ends, self.intervals, strict=True))
 
     def final_weights(self, weight: WeightFunction) -> list[Tensor]:
         """Per tile the share of each of its kept pixels in the result; they sum to one."""

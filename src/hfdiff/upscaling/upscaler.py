@@ -154,7 +154,7 @@ class Upscaler:
             steps: Denoising steps.
             tile: Tile side in lq pixels.
             overlap: lq pixels that tiles share.
-            batch: Tiles computed at once.
+            batch: At most so many tiles at once.
             fidelity: From 0, the model as it is, to 1, the plain enlargement held to the lq.
             color_fix: Whether the lq's low-passed colours are kept; None: as the model file says.
             on_progress: Called with (tiles done, tiles in all) of each picture. What it raises

@@ -39,8 +39,8 @@ class Account:
     """How an enlargement came about.
 
     Attributes:
-        options: What was asked, with the tile that was used in the end; that tile, asked for,
-            gives the same bytes.
+        options: What was asked, with the tile and batch that were used in the end; these, asked
+            for, give the same bytes.
         size: (width, height) of the source.
         target_size: The same of the result.
         tiles: How many tiles were computed; 0 where it was large enough as it was.

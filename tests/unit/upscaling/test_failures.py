@@ -69,16 +69,16 @@ def test_out_of_memory_halves_the_tile_and_says_so(identity, error):
 
 
 def test_it_halves_as_often_as_needed_and_gives_up_batches_first():
-    options = UpscaleOptions(tile=0, overlap=4, batch=4)
+    options = UpscaleOptions(tile=60, overlap=4, batch=4)
 
     enlarged = upscaler_with(bounded(23 * 23)).enlarge(scene(60, 90), options)
 
     assert enlarged.notes == (
-        "out of memory with 4 tiles at once: one at a time",
-        "out of memory with tiles of 90 pixels: 45 instead",
-        "out of memory with tiles of 45 pixels: 22 instead",
+        "out of memory with 2 tiles at once: one at a time",
+        "out of memory with tiles of 60 pixels: 30 instead",
+        "out of memory with tiles of 30 pixels: 15 instead",
     )
-    assert (enlarged.options.batch, enlarged.options.tile) == (1, 22)
+    assert (enlarged.options.batch, enlarged.options.tile) == (1, 15)
 
 
 def test_a_tile_that_always_runs_out_of_memory_fails():

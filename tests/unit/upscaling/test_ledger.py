@@ -122,7 +122,7 @@ def test_what_hfdiff_cannot_read_may_be_somebodys_work(identity, kind):
     run(identity)
     target = Path("out/a.png")
     before = target.read_bytes()
-    if kind == "float":
+    if kind == "float":  # shorter
         Image.fromarray(np.zeros((4, 4), np.float32)).save(target, "TIFF")
     elif kind == "signature":
         target.write_bytes(b"8BPS" + bytes(50))
@@ -136,35 +136,74 @@ def test_what_hfdiff_cannot_read_may_be_somebodys_work(identity, kind):
     assert target.read_bytes() == theirs
 
 
-def test_an_empty_output_is_made_anew(identity):
-    """What a full disk leaves."""
+@pytest.mark.parametrize("kept", [0, 30, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP", "AVIF"])
+def test_the_beginning_of_an_output_is_made_anew(identity, kind, kept):
+    """What a full disk leaves, wherever it broke off."""
+    run(identity, format=kind)
+    (target,) = Path("out").glob("a.*")
+    whole = target.read_bytes()
+    target.write_bytes(whole[: round(kept * len(whole)) if isinstance(kept, float) else kept])
+
+    assert run(identity, format=kind) == {**every("kept"), "a": "done"}
+    assert target.read_bytes() == whole
+
+
+def test_an_entry_of_before_or_of_nonsense_makes_nothing_anew(identity):
+    """Without hashes of beginnings, or with a size that is none."""
     run(identity)
-    Path("out/a.png").write_bytes(b"")
+    path, target = Path("out") / LEDGER_NAME, Path("out/a.png")
+    target.write_bytes(target.read_bytes()[:-100])
+    for change in ({"heads": None}, {"heads": []}, {"heads": {"16": 5}}, {"size": None}):
+        lines = [json.loads(line) for line in path.read_text().split("\n") if line]
+        path.write_text("".join(f"{json.dumps(line | change)}\n" for line in lines))
 
-    assert run(identity) == {**every("kept"), "a": "done"}
+        assert run(identity)["a"] == "exists"
 
 
-def test_outputs_in_a_folder_below_are_passed_over_but_not_where_it_is_named(identity):
+def passed_over(*inputs):
+    plan = plan_work(inputs, Naming(), OPTIONS, model_scale=4)
+    return {str(job.source) for job in plan.jobs}, plan.earlier
+
+
+SOURCES = {"in/a.png", "in/b.png", "in/c.png", "in/deep/d.png"}
+
+
+def test_outputs_in_a_folder_below_are_passed_over_but_not_what_others_put_there(identity):
     run(identity, output=Path("in/out"))
     draw("in/out/mine.png", 8)
+    draw("in/out/a.png", 9)
 
-    def plan(*inputs):
-        return plan_work(inputs, Naming(output=Path("next")), OPTIONS, model_scale=4)
-
-    outer, named = plan("in"), plan("in/out")
-
-    assert {job.source for job in outer.jobs} == {
-        *(Path(f"in/{name}.png") for name in ("a", "b", "c", "deep/d")),
-        Path("in/out/mine.png"),
-    }
-    assert outer.earlier == 4
-    assert (len(named.jobs), named.earlier) == (5, 0)
+    assert passed_over("in") == ({*SOURCES, "in/out/mine.png", "in/out/a.png"}, 3)
+    assert passed_over("in", "in/") == ({*SOURCES, "in/out/mine.png", "in/out/a.png"}, 3)
 
 
-def test_a_ledger_of_nonsense_hides_nothing(identity):
-    Path(f"in/deep/{LEDGER_NAME}").write_bytes(b'\xff\n[]\n{"output": 7}\n{"output"')
+def test_outputs_in_a_folder_that_is_named_are_wanted(identity):
+    run(identity, output=Path("in/out"))
+    made = {"in/out/a.png", "in/out/b.png", "in/out/c.png", "in/out/deep/d.png"}
 
-    assert run(identity) == every("done")
+    assert passed_over("in/out") == (made, 0)
+    assert len(passed_over("in", "in/out")[0]) == 8
+    assert passed_over("in", "in/out")[1] == 0
+    assert passed_over("in", "in/out/a.png")[1] == 3
+
+
+NONSENSE = b'\xff\n[]\n{"output": 7}\n{"output": "d.png", "size": "9"}\n' + b"[" * 300_000
+
+
+@pytest.mark.parametrize("kind", ["nonsense", "pipe", "link", "folder"])
+def test_a_ledger_of_somebody_hides_nothing_and_holds_nobody_up(identity, kind):
+    path = Path(f"in/deep/{LEDGER_NAME}")
+    if kind == "nonsense":
+        path.write_bytes(NONSENSE)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+
+    assert passed_over("in") == (SOURCES, 0)
 
 
 def test_a_file_that_came_since_the_plan_is_left_alone(identity):

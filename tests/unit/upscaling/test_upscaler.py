@@ -159,15 +159,25 @@ def test_progress_is_monotone_and_ends_at_all_tiles(identity):
 
 
 @pytest.mark.parametrize(
-    ("tiles", "most", "even"), [(1, 999, 1), (4, 16, 4), (20, 16, 10), (9, 4, 3), (7, 1, 1)]
+    ("tiles", "most", "even"),
+    [(1, 999, 1), (4, 16, 4), (20, 16, 10), (9, 4, 3), (5, 4, 3), (7, 1, 1)],
 )
-def test_batches_are_even_and_none_is_filled_up_for_nothing(identity, tiles, most, even):
+def test_batches_are_even(identity, monkeypatch, tiles, most, even):
     picture = Picture(samples=np.zeros((24, 24 + 16 * (tiles - 1), 3), np.uint8))
     asked = UpscaleOptions(tile=24, overlap=8, batch=most)
+    computed = []
+    restore = Upscaler._restore
+
+    def counting(self, work, filled, *rest):
+        computed.append(len(filled))
+        return restore(self, work, filled, *rest)
+
+    monkeypatch.setattr(Upscaler, "_restore", counting)
 
     account = identity.enlarge(picture, asked)
 
     assert (account.tiles, account.options.batch) == (tiles, even)
+    assert computed == [even] * -(-tiles // even)
 
 
 def test_another_batch_gives_the_same_picture(identity):
