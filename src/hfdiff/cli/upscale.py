@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from hfdiff.upscaling.options import Naming, UpscaleOptions, Writing
     from hfdiff.upscaling.records import Record
 
-_DRY_RUN = "dry run: nothing is written"
-
 
 def upscale(
     inputs: Annotated[
@@ -252,7 +250,7 @@ def _upscale_nothing(
 
         description = describe(path)
         foreseen = planned(plan, description, load["dtype"], options, writing)
-    report.begin(_DRY_RUN, plan)
+    report.begin("dry run: nothing is written", plan)
     for record in refused(plan):
         report.add(record)
     jobs = []

@@ -182,11 +182,11 @@ def _begins_as(entry: Mapping[str, Any], target: Path) -> bool:
     size = target.stat().st_size
     if size >= entry["size"]:
         return False
-    heads = entry.get("heads")
-    stated = heads if isinstance(heads, dict) else {}
-    return size == 0 or any(
-        stated.get(length) == head for length, head in list(_heads_of(target).items())[-1:]
-    )
+    own, stated = _heads_of(target), entry.get("heads")
+    if not own:
+        return size == 0
+    longest = list(own)[-1]
+    return isinstance(stated, dict) and stated.get(longest) == own[longest]
 
 
 def _heads_of(path: Path) -> dict[str, str]:
